@@ -1,0 +1,1 @@
+//! The metrics endpoints of a running stack.

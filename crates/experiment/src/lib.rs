@@ -1,0 +1,3 @@
+//! Scenario files, arms, triggers, levers, outcomes, statistics, verdicts, claims.
+
+pub mod result;

@@ -1,0 +1,1 @@
+//! Arrival plans, which are pure, and the drivers that carry them out.

@@ -1,0 +1,1 @@
+//! One defence per file: timeouts, retries, budgets, breakers, pools.

@@ -1,0 +1,1 @@
+//! What a run looks like: terminal, HTML, JUnit, Markdown.

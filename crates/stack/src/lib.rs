@@ -1,0 +1,1 @@
+//! Services, queues, the database model, the wire, and their assembly.
