@@ -1,1 +1,13 @@
-//! Arrival plans, which are pure, and the drivers that carry them out.
+//! Arrival plans, which are pure, and the drivers that carry them out. It knows that there is something that
+//! answers calls; it must not know services, policies, sockets or experiments.
+//!
+//! * [`plan`]: when users arrive
+//! * [`ledger`]: what became of them
+//! * [`driver`]: sends them, on whichever clock
+
+pub mod driver;
+pub mod ledger;
+pub mod plan;
+
+pub use ledger::{Ledger, Tally};
+pub use plan::{Arrivals, Load, Plan};

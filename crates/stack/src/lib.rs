@@ -1,1 +1,26 @@
-//! Services, queues, the database model, the wire, and their assembly.
+//! Services, queues, the database model, the wire, and their assembly. It knows calls, time and policies; it
+//! must not know who sends the load, what an experiment is, or where settings were read from.
+//!
+//! # Layout, in reading order
+//!
+//! * [`settings`]: what can be said of a service
+//! * [`assembly`]: from settings to running services; **a call's way is written there**
+//! * [`service`]: replicas of one service, and who is next
+//! * [`replica`]: door, queue, workers, handler
+//! * [`processor`]: work in progress, slowed by contention
+//! * [`service_time`]: how much work a call is
+//! * [`disturbance`]: what triggers do to a service
+//! * [`wire`]: how calls travel: as values in memory, or HTTP/1.1 over TCP
+
+pub mod assembly;
+pub mod disturbance;
+pub mod processor;
+pub mod replica;
+pub mod service;
+pub mod service_time;
+pub mod settings;
+pub mod wire;
+
+pub use assembly::Stack;
+pub use disturbance::Disturbance;
+pub use settings::{ServiceSettings, StackSettings};

@@ -1,0 +1,184 @@
+//! What travels along the call graph, what comes back, and who still waits for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::draws::Path;
+use crate::time::Time;
+
+/// One call to one service.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The user request that this call belongs to, numbered from 0.
+    pub arrival: u64,
+    /// The call's place in the arrival's tree of calls: the key of its draws.
+    pub path: Path,
+    /// After this instant nobody wants the answer. Only set where a policy propagates deadlines.
+    pub deadline: Option<Time>,
+    /// The service ends the work after this long (a database's statement timeout).
+    pub kill_after: Option<Duration>,
+    /// Who waits for the answer, up to the user.
+    pub caller: Option<Arc<Exchange>>,
+}
+
+impl Call {
+    /// A user request, before anybody has handled it.
+    pub fn arriving(arrival: u64) -> Call {
+        Call { arrival, path: Path::of_arrival(arrival), deadline: None, kill_after: None, caller: None }
+    }
+}
+
+/// A correct answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// A fallback answered: correct, but not what was asked for.
+    pub degraded: bool,
+}
+
+/// Why there is no answer. Small and closed: every layer understands every error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum CallError {
+    /// The caller waited as long as it wanted to.
+    Timeout = 1,
+    /// The deadline of the whole request has passed.
+    DeadlineExceeded = 2,
+    /// The service has no room: its queue is full, or it sheds load.
+    Overloaded = 3,
+    /// A circuit breaker refused to try.
+    BreakerOpen = 4,
+    /// No connection of the pool came free in time.
+    PoolTimeout = 5,
+    /// The service ended the work because it took too long.
+    Killed = 6,
+    /// The service failed.
+    Failed = 7,
+    /// The connection broke: the service restarted or went away.
+    Disconnected = 8,
+    /// Work that nobody waited for was dropped.
+    Expired = 9,
+    /// A limit on the caller's side refused to send: a rate limit, a bulkhead, a throttle.
+    Limited = 10,
+}
+
+impl CallError {
+    /// Every error, for tables and schemas.
+    pub const ALL: [CallError; 10] = [
+        CallError::Timeout,
+        CallError::DeadlineExceeded,
+        CallError::Overloaded,
+        CallError::BreakerOpen,
+        CallError::PoolTimeout,
+        CallError::Killed,
+        CallError::Failed,
+        CallError::Disconnected,
+        CallError::Expired,
+        CallError::Limited,
+    ];
+
+    /// The name used in scenario files, metrics and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CallError::Timeout => "timeout",
+            CallError::DeadlineExceeded => "deadline_exceeded",
+            CallError::Overloaded => "overloaded",
+            CallError::BreakerOpen => "breaker_open",
+            CallError::PoolTimeout => "pool_timeout",
+            CallError::Killed => "killed",
+            CallError::Failed => "failed",
+            CallError::Disconnected => "disconnected",
+            CallError::Expired => "expired",
+            CallError::Limited => "limited",
+        }
+    }
+
+    /// The error of this name.
+    pub fn from_name(name: &str) -> Option<CallError> {
+        CallError::ALL.into_iter().find(|error| error.name() == name)
+    }
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// What a call came to.
+pub type Outcome = Result<Reply, CallError>;
+
+/// A call under way. Dropping it is how a caller leaves.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// Anything that answers calls: a service, or the wire to one.
+pub trait Service: Send + Sync {
+    /// Answers `call`. The caller leaves by dropping the future.
+    fn call(&self, call: Call) -> Answering<'_>;
+}
+
+/// The point where a caller's waiting and a service's work meet. The work may outlive the caller's
+/// patience: that is the engine of a retry storm.
+#[derive(Debug)]
+pub struct Exchange {
+    gone_at: AtomicU64,
+    parent: Option<Arc<Exchange>>,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+}
+
+impl Exchange {
+    /// A new one, on behalf of `parent`.
+    pub fn new(parent: Option<Arc<Exchange>>) -> Arc<Exchange> {
+        Arc::new(Exchange { gone_at: AtomicU64::new(u64::MAX), parent, slot: Mutex::default() })
+    }
+
+    /// The caller has left. Only the first departure counts.
+    pub fn leave(&self, at: Time) {
+        self.gone_at.fetch_min(at.nanos(), Ordering::Relaxed);
+    }
+
+    /// Since when nobody up to the user waits along this chain; [`Time::MAX`] while somebody does.
+    pub fn gone_since(&self) -> Time {
+        let mut earliest = self.gone_at.load(Ordering::Relaxed);
+        let mut next = &self.parent;
+        while let Some(exchange) = next {
+            earliest = earliest.min(exchange.gone_at.load(Ordering::Relaxed));
+            next = &exchange.parent;
+        }
+        Time::from_nanos(earliest)
+    }
+
+    /// The work's end: hands the outcome to the caller, if it still waits.
+    pub fn answer(&self, outcome: Outcome) {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.outcome.get_or_insert(outcome);
+        let waker = slot.waker.take();
+        drop(slot);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the outcome, as the caller.
+    pub fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.outcome {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                slot.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

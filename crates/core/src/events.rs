@@ -1,0 +1,207 @@
+//! The event log of one arm: what happened, when, to which call. Always digested, so that two runs can be
+//! compared by 16 bytes; kept as bytes only when somebody asked for the file.
+//!
+//! Entries are (time, kind, service, two numbers), as variable-length integers with the time as a
+//! difference: 5 to 12 bytes each.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::draws::mix;
+use crate::time::Time;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EventKind {
+    /// A user request became due. a: arrival.
+    Arrival = 1,
+    /// A user request was resolved. a: arrival; b: 0 good answer, 1 degraded, else 1 + error.
+    Resolved = 2,
+    /// An attempt reached a service. a: arrival; b: path.
+    Arrived = 3,
+    /// A service refused an attempt. a: arrival; b: path.
+    Rejected = 4,
+    /// Work got a worker. a: arrival; b: path.
+    Started = 5,
+    /// Work ended. a: path; b: as for Resolved.
+    Ended = 6,
+    /// A caller left. a: arrival; b: path.
+    Left = 7,
+    /// A setting changed. a: hash of the path; b: hash of the value.
+    Setting = 8,
+    /// A trigger began or ended. a: its index; b: 1 or 0.
+    Trigger = 9,
+    /// A breaker changed state. a: the new state; b: 0.
+    Breaker = 10,
+    /// A service restarted. a: incarnation; b: work lost.
+    Restart = 11,
+}
+
+impl EventKind {
+    /// The kind of this number.
+    pub fn from_number(number: u8) -> Option<EventKind> {
+        use EventKind::*;
+        [Arrival, Resolved, Arrived, Rejected, Started, Ended, Left, Setting, Trigger, Breaker, Restart]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+/// One entry, read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub kind: EventKind,
+    /// Where: index of the service in the scenario's order.
+    pub service: u8,
+    /// See [`EventKind`].
+    pub a: u64,
+    /// See [`EventKind`].
+    pub b: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct EventLog(Mutex<Log>);
+
+#[derive(Debug, Default)]
+struct Log {
+    digest: [u64; 2],
+    count: u64,
+    last: u64,
+    kept: Option<Vec<u8>>,
+}
+
+impl EventLog {
+    /// A log that only digests, or also keeps every entry.
+    pub fn new(keep: bool) -> EventLog {
+        EventLog(Mutex::new(Log { kept: keep.then(Vec::new), ..Log::default() }))
+    }
+
+    /// Adds an entry.
+    #[inline]
+    pub fn record(&self, at: Time, kind: EventKind, service: u8, a: u64, b: u64) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = at.nanos() ^ u64::from(kind as u8) << 56 ^ u64::from(service) << 48;
+        log.digest[0] = (log.digest[0].rotate_left(5) ^ head).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ a;
+        log.digest[1] = (log.digest[1].rotate_left(7) ^ b).wrapping_mul(0xc2b2_ae3d_27d4_eb4f) ^ head;
+        log.count += 1;
+        let last = log.last;
+        log.last = last.max(at.nanos());
+        if let Some(kept) = &mut log.kept {
+            kept.push(kind as u8);
+            kept.push(service);
+            for number in [at.nanos().saturating_sub(last), a, b] {
+                put(kept, number);
+            }
+        }
+    }
+
+    /// How many entries, and their digest in hex.
+    pub fn digest(&self) -> (u64, String) {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let [x, y] = log.digest;
+        (log.count, format!("{:016x}{:016x}", mix(x ^ mix(log.count)), mix(y ^ x)))
+    }
+
+    /// The kept bytes, taken out.
+    pub fn take(&self) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).kept.take()
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn get(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Reads kept bytes back. Ends early, with `Err` holding the offset, at bytes that are no event.
+pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Event, usize>> {
+    let mut rest = bytes;
+    let mut at = 0_u64;
+    let mut broken = false;
+    std::iter::from_fn(move || {
+        if rest.is_empty() || broken {
+            return None;
+        }
+        let offset = bytes.len() - rest.len();
+        let event = (|| {
+            let (&kind, tail) = rest.split_first()?;
+            let (&service, tail) = tail.split_first()?;
+            rest = tail;
+            at = at.checked_add(get(&mut rest)?)?;
+            let kind = EventKind::from_number(kind)?;
+            Some(Event { at: Time::from_nanos(at), kind, service, a: get(&mut rest)?, b: get(&mut rest)? })
+        })();
+        broken = event.is_none();
+        Some(event.ok_or(offset))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_kept_is_read_back(entries in prop::collection::vec((0_u64..1 << 40, 1_u8..=11, any::<u8>(), any::<u64>(), any::<u64>()), 0..50)) {
+            let log = EventLog::new(true);
+            let mut at = 0;
+            let mut expected = Vec::new();
+            for (gap, kind, service, a, b) in entries {
+                at += gap;
+                let event = Event { at: Time::from_nanos(at), kind: EventKind::from_number(kind).unwrap(), service, a, b };
+                log.record(event.at, event.kind, event.service, event.a, event.b);
+                expected.push(Ok(event));
+            }
+            prop_assert_eq!(read(&log.take().unwrap()).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes).count();
+        }
+    }
+
+    #[test]
+    fn the_digest_tells_any_two_different_logs_apart() {
+        let digest = |entries: &[(u64, EventKind, u8, u64, u64)]| {
+            let log = EventLog::new(false);
+            for &(at, kind, service, a, b) in entries {
+                log.record(Time::from_nanos(at), kind, service, a, b);
+            }
+            log.digest().1
+        };
+        use EventKind::{Arrival, Resolved};
+        let base = digest(&[(1, Arrival, 0, 1, 2), (2, Resolved, 1, 3, 4)]);
+        for other in [
+            digest(&[(1, Arrival, 0, 1, 2)]),
+            digest(&[(1, Arrival, 0, 1, 2), (2, Resolved, 1, 3, 5)]),
+            digest(&[(1, Arrival, 0, 1, 2), (2, Resolved, 2, 3, 4)]),
+            digest(&[(1, Arrival, 0, 1, 2), (3, Resolved, 1, 3, 4)]),
+            digest(&[(2, Resolved, 1, 3, 4), (1, Arrival, 0, 1, 2)]),
+            digest(&[(1, Arrival, 0, 2, 2), (2, Resolved, 1, 3, 4)]),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Permits with a queue in front. Workers behind a request queue, connections of a pool and the places of a
+//! bulkhead are all this: a number that may be held, and an order in which those who wait are served.
+//!
+//! The limit can be changed while it is in use. When it shrinks, permits above it are not taken away: they
+//! are not handed out again when they come back.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use slab::Slab;
+
+use crate::call::Exchange;
+use crate::meter::Stock;
+use crate::time::{Time, now};
+use crate::units::Dur;
+
+/// No limit.
+pub const UNLIMITED: usize = usize::MAX;
+
+/// Who is served next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Discipline {
+    /// First in, first out.
+    #[default]
+    Fifo,
+    /// Last in, first out: under overload some are served in time instead of all too late.
+    Lifo,
+}
+
+/// Controlled delay: drops from the head of the queue while the wait has been above `target` for `interval`,
+/// at a rate that grows with the square root of the drops. Nichols and Jacobson, "Controlling queue delay",
+/// ACM Queue 10(5), 2012; RFC 8289.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CoDel {
+    /// The wait that is acceptable as a standing one. RFC 8289 suggests 5 ms for networks.
+    pub target: Dur,
+    /// How long it may be exceeded before the first drop. RFC 8289 suggests 100 ms for networks.
+    pub interval: Dur,
+}
+
+/// How a gate behaves from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Permits that may be held at a time.
+    pub limit: usize,
+    /// How many may wait; one more is refused.
+    pub room: usize,
+    /// Who is served next.
+    pub discipline: Discipline,
+    /// Drop those who have waited too long.
+    pub codel: Option<CoDel>,
+    /// Drop, instead of serving, those whose deadline has passed.
+    pub drop_expired: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            limit: UNLIMITED,
+            room: UNLIMITED,
+            discipline: Discipline::Fifo,
+            codel: None,
+            drop_expired: false,
+        }
+    }
+}
+
+/// Why there is no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Too many wait already.
+    Full,
+    /// The deadline passed while waiting.
+    Expired,
+    /// Dropped by controlled delay.
+    Shed,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gate {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rules: Rules,
+    held: usize,
+    waiting: usize,
+    line: VecDeque<usize>,
+    slots: Slab<Slot>,
+    codel: CoDelState,
+}
+
+#[derive(Debug)]
+struct Slot {
+    since: Time,
+    deadline: Option<Time>,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Waiting(Option<Waker>),
+    Granted,
+    Refused(Refused),
+    /// The one who waited has left; the slot goes when its turn comes.
+    Left,
+}
+
+#[derive(Debug, Default)]
+struct CoDelState {
+    above_since: Option<Time>,
+    dropping: bool,
+    drop_next: Time,
+    count: u32,
+}
+
+impl Gate {
+    /// A gate with these rules and nobody at it.
+    pub fn new(rules: Rules) -> Gate {
+        Gate { state: Mutex::new(State { rules, ..State::default() }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the rules. A raised limit serves those who wait at once; a lowered one takes effect as
+    /// permits come back.
+    pub fn set_rules(&self, rules: Rules) {
+        let mut state = self.lock();
+        state.rules = rules;
+        let woken = state.serve();
+        drop(state);
+        wake(woken);
+    }
+
+    /// Permits held, and callers waiting.
+    pub fn load(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.held, state.waiting)
+    }
+
+    /// Asks for a permit; waits in line if there is none. Those in line are counted in `stock`.
+    pub fn acquire<'a>(&'a self, deadline: Option<Time>, stock: &'a Stock) -> Acquire<'a> {
+        Acquire { gate: self, stock, deadline, place: Place::New }
+    }
+
+    fn release(&self) {
+        let mut state = self.lock();
+        state.held -= 1;
+        let woken = state.serve();
+        drop(state);
+        wake(woken);
+    }
+}
+
+/// Mostly nobody or one: no allocation for either.
+#[derive(Default)]
+struct Woken {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl Woken {
+    fn push(&mut self, waker: Option<Waker>) {
+        match (&self.first, waker) {
+            (_, None) => {}
+            (None, waker) => self.first = waker,
+            (_, Some(waker)) => self.rest.push(waker),
+        }
+    }
+}
+
+fn wake(woken: Woken) {
+    if let Some(waker) = woken.first {
+        waker.wake();
+    }
+    for waker in woken.rest {
+        waker.wake();
+    }
+}
+
+impl State {
+    /// Hands out what may be handed out.
+    fn serve(&mut self) -> Woken {
+        let mut woken = Woken::default();
+        while self.held < self.rules.limit && self.waiting > 0 {
+            let Some((index, since, deadline)) = self.next_in_line() else { break };
+            let at = now();
+            let standing = if self.rules.drop_expired && deadline.is_some_and(|deadline| deadline <= at) {
+                Standing::Refused(Refused::Expired)
+            } else if self.sheds(at, at.since(since)) {
+                Standing::Refused(Refused::Shed)
+            } else {
+                self.held += 1;
+                Standing::Granted
+            };
+            self.waiting -= 1;
+            let slot = &mut self.slots[index];
+            if let Standing::Waiting(waker) = std::mem::replace(&mut slot.standing, standing) {
+                woken.push(waker);
+            }
+        }
+        woken
+    }
+
+    fn next_in_line(&mut self) -> Option<(usize, Time, Option<Time>)> {
+        loop {
+            let index = match self.rules.discipline {
+                Discipline::Fifo => self.line.pop_front(),
+                Discipline::Lifo => self.line.pop_back(),
+            }?;
+            match &self.slots[index] {
+                Slot { standing: Standing::Left, .. } => drop(self.slots.remove(index)),
+                slot => return Some((index, slot.since, slot.deadline)),
+            }
+        }
+    }
+
+    /// RFC 8289, section 5: whether the one who waited `wait` is dropped.
+    fn sheds(&mut self, at: Time, wait: Duration) -> bool {
+        let Some(CoDel { target, interval }) = self.rules.codel else { return false };
+        let state = &mut self.codel;
+        // A standing wait cannot be told from a burst while one alone waits.
+        let above = wait >= target.0 && self.waiting > 1;
+        if !above {
+            state.above_since = None;
+            state.dropping = false;
+            return false;
+        }
+        let since = *state.above_since.get_or_insert(at);
+        if state.dropping {
+            if at < state.drop_next {
+                return false;
+            }
+            state.count += 1;
+            state.drop_next = state.drop_next + control_law(interval, state.count);
+            return true;
+        }
+        if at.since(since) < interval.0 {
+            return false;
+        }
+        // Dropping again soon after it stopped resumes near the rate that was needed.
+        let soon = at.since(state.drop_next) < 16 * interval.0;
+        state.dropping = true;
+        state.count = if soon && state.count > 2 { state.count - 2 } else { 1 };
+        state.drop_next = at + control_law(interval, state.count);
+        true
+    }
+
+    /// Left slots are removed when their turn comes; under last-in-first-out it may never come.
+    fn sweep(&mut self) {
+        if self.line.len() > 64 && self.line.len() > 4 * self.waiting {
+            let slots = &mut self.slots;
+            self.line.retain(|&index| {
+                let left = matches!(slots[index].standing, Standing::Left);
+                if left {
+                    slots.remove(index);
+                }
+                !left
+            });
+        }
+    }
+}
+
+fn control_law(interval: Dur, count: u32) -> Duration {
+    Duration::from_nanos((interval.0.as_nanos() as f64 / f64::from(count).sqrt()) as u64)
+}
+
+/// Waiting for a permit. Dropping it leaves the line.
+pub struct Acquire<'a> {
+    gate: &'a Gate,
+    stock: &'a Stock,
+    deadline: Option<Time>,
+    place: Place,
+}
+
+enum Place {
+    New,
+    Line { index: usize, since: Time },
+    Done,
+}
+
+impl<'a> Future for Acquire<'a> {
+    type Output = Result<Permit<'a>, Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gate = self.gate;
+        let mut state = gate.lock();
+        match self.place {
+            Place::New => {
+                if state.held < state.rules.limit && state.waiting == 0 {
+                    state.held += 1;
+                    self.place = Place::Done;
+                    return Poll::Ready(Ok(Permit { gate }));
+                }
+                if state.waiting >= state.rules.room {
+                    self.place = Place::Done;
+                    return Poll::Ready(Err(Refused::Full));
+                }
+                let since = self.stock.enter(now());
+                let standing = Standing::Waiting(Some(cx.waker().clone()));
+                let index = state.slots.insert(Slot { since, deadline: self.deadline, standing });
+                state.line.push_back(index);
+                state.waiting += 1;
+                self.place = Place::Line { index, since };
+                Poll::Pending
+            }
+            Place::Line { index, since } => {
+                let result = match &mut state.slots[index].standing {
+                    Standing::Waiting(waker) => {
+                        match waker {
+                            Some(waker) => waker.clone_from(cx.waker()),
+                            None => *waker = Some(cx.waker().clone()),
+                        }
+                        return Poll::Pending;
+                    }
+                    Standing::Granted => Ok(Permit { gate }),
+                    Standing::Refused(why) => Err(*why),
+                    Standing::Left => unreachable!("only the drop of this future marks a place as left"),
+                };
+                state.slots.remove(index);
+                drop(state);
+                self.stock.leave(since, now());
+                self.place = Place::Done;
+                Poll::Ready(result)
+            }
+            Place::Done => panic!("a permit was asked for again after it was given"),
+        }
+    }
+}
+
+impl Drop for Acquire<'_> {
+    fn drop(&mut self) {
+        let Place::Line { index, since } = self.place else { return };
+        let mut state = self.gate.lock();
+        let mut woken = Woken::default();
+        match state.slots[index].standing {
+            Standing::Waiting(_) => {
+                state.slots[index].standing = Standing::Left;
+                state.waiting -= 1;
+                state.sweep();
+            }
+            // The permit came, but nobody was there to take it: it goes to the next.
+            Standing::Granted => {
+                state.slots.remove(index);
+                state.held -= 1;
+                woken = state.serve();
+            }
+            _ => drop(state.slots.remove(index)),
+        }
+        drop(state);
+        self.stock.leave(since, now());
+        wake(woken);
+    }
+}
+
+/// The right to go on; given back when dropped.
+#[derive(Debug)]
+pub struct Permit<'a> {
+    gate: &'a Gate,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.gate.release();
+    }
+}
+
+/// Whether somebody up to the user still waits.
+pub fn still_wanted(caller: &Option<Arc<Exchange>>) -> bool {
+    caller.as_ref().is_none_or(|exchange| exchange.gone_since() > now())
+}
+
+#[cfg(test)]
+mod tests;

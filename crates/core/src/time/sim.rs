@@ -1,0 +1,326 @@
+//! Virtual time: a small deterministic executor. Tasks in a slab, a first-in-first-out run queue, timers in
+//! a heap ordered by (time, kind, key), nanosecond resolution, cancelled timers skipped when they surface.
+//!
+//! One simulation per thread, and never inside a tokio task: tokio's cooperative budget would defer
+//! wake-ups and look like a stall. It must not read any real clock.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use slab::Slab;
+
+use super::{BACKEND, Backend, Order, Time, with_backend};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The run can never end: nothing is ready, no timer is set, and the main future still waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// When it happened.
+    pub at: Time,
+    /// Names of the tasks that wait, with how many there are of each.
+    pub waiting: Vec<(&'static str, usize)>,
+}
+
+impl std::fmt::Display for Stalled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the simulation stalled at {} s: nothing is ready and no timer is set; waiting:",
+            self.at.secs_f64()
+        )?;
+        self.waiting.iter().try_for_each(|(name, n)| write!(f, " {n} x {name}"))
+    }
+}
+
+impl std::error::Error for Stalled {}
+
+/// Runs `main` in virtual time on this thread until it completes. Background tasks that still wait are
+/// dropped, one by one, while the simulation is current.
+///
+/// # Errors
+///
+/// [`Stalled`] when `main` waits for something that can no longer happen.
+///
+/// # Panics
+///
+/// If this thread already has a clock.
+pub fn simulate<F: Future>(main: F) -> Result<F::Output, Stalled> {
+    let sim = Rc::new(Sim::new());
+    BACKEND.with(|backend| {
+        let mut backend = backend.borrow_mut();
+        assert!(matches!(*backend, Backend::None), "this thread already has a clock");
+        *backend = Backend::Virtual(Rc::clone(&sim));
+    });
+    let _current = Current(Rc::clone(&sim));
+    sim.run(pin!(main))
+}
+
+/// Ends a simulation whichever way it is left.
+struct Current(Rc<Sim>);
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        self.0.drop_tasks();
+        BACKEND.with(|backend| *backend.borrow_mut() = Backend::None);
+    }
+}
+
+/// A timer's place in the slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimerId(usize);
+
+pub(super) struct Sim {
+    id: u64,
+    now: Cell<Time>,
+    ending: Cell<bool>,
+    tasks: RefCell<Slab<Slot>>,
+    ready: RefCell<VecDeque<Ready>>,
+    timers: RefCell<Timers>,
+    generation: Cell<u64>,
+}
+
+struct Slot {
+    name: &'static str,
+    /// Out of its slot while it is being polled: a poll may spawn, and so move the slab.
+    task: Option<Task>,
+    handle: Arc<Handle>,
+}
+
+#[derive(Clone, Copy)]
+struct Ready {
+    index: usize,
+    generation: u64,
+}
+
+#[derive(Default)]
+struct Timers {
+    heap: BinaryHeap<Reverse<Entry>>,
+    set: Slab<Setting>,
+    sequence: u64,
+}
+
+/// `sequence` identifies the setting: an entry whose timer has another one is stale. It also breaks ties,
+/// which can only be between equal keys.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    at: Time,
+    order: Order,
+    sequence: u64,
+    timer: usize,
+}
+
+struct Setting {
+    sequence: u64,
+    waker: Option<Waker>,
+}
+
+const MAIN: usize = usize::MAX;
+
+struct Handle {
+    sim: u64,
+    index: usize,
+    generation: u64,
+    queued: AtomicBool,
+}
+
+impl Wake for Handle {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.queued.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        with_backend(|backend| match backend {
+            Backend::Virtual(sim) if sim.id == self.sim => {
+                let ready = Ready { index: self.index, generation: self.generation };
+                sim.ready.borrow_mut().push_back(ready);
+            }
+            _ => panic!("a simulated task was woken from outside its simulation"),
+        });
+    }
+}
+
+impl Sim {
+    fn new() -> Sim {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        Sim {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            now: Cell::new(Time::ZERO),
+            ending: Cell::new(false),
+            tasks: RefCell::default(),
+            ready: RefCell::default(),
+            timers: RefCell::default(),
+            generation: Cell::new(0),
+        }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.now.get()
+    }
+
+    pub(super) fn spawn(&self, name: &'static str, task: Task) {
+        if self.ending.get() {
+            // A task dropped at the end may spawn from its destructors; nothing will run it.
+            return;
+        }
+        let generation = self.generation.get() + 1;
+        self.generation.set(generation);
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = tasks.vacant_entry();
+        let index = entry.key();
+        let handle = Arc::new(Handle { sim: self.id, index, generation, queued: AtomicBool::new(true) });
+        entry.insert(Slot { name, task: Some(task), handle });
+        self.ready.borrow_mut().push_back(Ready { index, generation });
+    }
+
+    fn run<F: Future>(&self, mut main: Pin<&mut F>) -> Result<F::Output, Stalled> {
+        let handle =
+            Arc::new(Handle { sim: self.id, index: MAIN, generation: 0, queued: AtomicBool::new(true) });
+        let waker = Waker::from(Arc::clone(&handle));
+        self.ready.borrow_mut().push_back(Ready { index: MAIN, generation: 0 });
+        loop {
+            while let Some(ready) = self.pop_ready() {
+                if ready.index == MAIN {
+                    handle.queued.store(false, Ordering::Relaxed);
+                    if let Poll::Ready(value) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
+                        return Ok(value);
+                    }
+                } else {
+                    self.poll_task(ready);
+                }
+            }
+            if !self.fire_next_timer() {
+                return Err(self.stalled());
+            }
+        }
+    }
+
+    fn pop_ready(&self) -> Option<Ready> {
+        self.ready.borrow_mut().pop_front()
+    }
+
+    fn poll_task(&self, Ready { index, generation }: Ready) {
+        let Some((mut task, handle)) = self.tasks.borrow_mut().get_mut(index).and_then(|slot| {
+            // A task that ended leaves wake-ups behind; its slot may have a new tenant.
+            (slot.handle.generation == generation)
+                .then(|| slot.task.take().map(|task| (task, Arc::clone(&slot.handle))))
+                .flatten()
+        }) else {
+            return;
+        };
+        // Cleared before the poll: a wake-up during the poll must queue the task again.
+        handle.queued.store(false, Ordering::Relaxed);
+        let waker = Waker::from(handle);
+        match task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Pending => {
+                if let Some(slot) = self.tasks.borrow_mut().get_mut(index) {
+                    slot.task = Some(task);
+                }
+            }
+            Poll::Ready(()) => {
+                let slot = self.tasks.borrow_mut().try_remove(index);
+                drop(task);
+                drop(slot);
+            }
+        }
+    }
+
+    /// Advances to the earliest timer and wakes its task. One timer at a time: all that follows from it
+    /// happens before the next one of the same instant.
+    fn fire_next_timer(&self) -> bool {
+        loop {
+            let fired = {
+                let mut timers = self.timers.borrow_mut();
+                let Some(Reverse(entry)) = timers.heap.pop() else { return false };
+                match timers.set.get_mut(entry.timer) {
+                    Some(setting) if setting.sequence == entry.sequence && entry.at < Time::MAX => {
+                        setting.waker.take().map(|waker| (entry.at, waker))
+                    }
+                    _ => None,
+                }
+            };
+            if let Some((at, waker)) = fired {
+                debug_assert!(at >= self.now.get(), "time never goes back");
+                self.now.set(at);
+                waker.wake();
+                return true;
+            }
+        }
+    }
+
+    pub(super) fn add_timer(&self, at: Time, order: Order, waker: Waker) -> TimerId {
+        let mut timers = self.timers.borrow_mut();
+        timers.sequence += 1;
+        let sequence = timers.sequence;
+        let timer = timers.set.insert(Setting { sequence, waker: Some(waker) });
+        if at < Time::MAX {
+            timers.heap.push(Reverse(Entry { at, order, sequence, timer }));
+        }
+        TimerId(timer)
+    }
+
+    pub(super) fn set_waker(&self, timer: TimerId, waker: &Waker) {
+        if let Some(setting) = self.timers.borrow_mut().set.get_mut(timer.0) {
+            match &mut setting.waker {
+                Some(old) => old.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+        }
+    }
+
+    pub(super) fn reset_timer(&self, timer: TimerId, at: Option<Time>, order: Order, waker: &Waker) {
+        let mut timers = self.timers.borrow_mut();
+        timers.sequence += 1;
+        let sequence = timers.sequence;
+        let Some(setting) = timers.set.get_mut(timer.0) else { return };
+        setting.sequence = sequence;
+        match &mut setting.waker {
+            Some(old) => old.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        if let Some(at) = at {
+            let at = at.max(self.now.get());
+            timers.heap.push(Reverse(Entry { at, order, sequence, timer: timer.0 }));
+        }
+    }
+
+    pub(super) fn remove_timer(&self, timer: TimerId) {
+        let setting = self.timers.borrow_mut().set.try_remove(timer.0);
+        drop(setting);
+    }
+
+    fn stalled(&self) -> Stalled {
+        let mut waiting: Vec<(&'static str, usize)> = Vec::new();
+        for (_, slot) in self.tasks.borrow().iter() {
+            match waiting.iter_mut().find(|(name, _)| *name == slot.name) {
+                Some((_, n)) => *n += 1,
+                None => waiting.push((slot.name, 1)),
+            }
+        }
+        Stalled { at: self.now.get(), waiting }
+    }
+
+    fn drop_tasks(&self) {
+        self.ending.set(true);
+        loop {
+            let task = {
+                let mut tasks = self.tasks.borrow_mut();
+                let Some(index) = tasks.iter().next().map(|(index, _)| index) else { break };
+                tasks.remove(index)
+            };
+            // Outside of the borrow: a destructor may wake others.
+            drop(task);
+        }
+        self.ready.borrow_mut().clear();
+    }
+}

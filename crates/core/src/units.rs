@@ -1,0 +1,275 @@
+//! Durations, rates and shares as people write them in a scenario file: `250ms`, `100/s`, `10%`.
+//! Each reads and writes one text form, and its schema names a format that the scenario reader checks.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A length of time. Written `250ms`, `1.5s`, `2m`, `3h`; also `0s`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dur(pub Duration);
+
+/// How often something happens, per second. Written `100/s`, `30/min`, `4/h`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Rate(pub f64);
+
+/// A part of a whole, from 0 to 1. Written `0.05` or `5%`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Share(pub f64);
+
+const DAY: f64 = 86_400.0;
+
+impl Dur {
+    /// Reads `250ms`, `1.5s`, `2m`, `3h`, `1d`, and sums such as `1h 30m`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Dur, String> {
+        let wrong = || format!("expected a duration such as 250ms, 3s or 2m, found `{text}`");
+        let mut nanos = 0_f64;
+        let mut rest = text.trim();
+        if rest.is_empty() {
+            return Err(wrong());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+            let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+            let tail = &rest[digits..];
+            let unit = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+            let scale = match &tail[..unit] {
+                "ns" => 1.0,
+                "us" => 1e3,
+                "ms" => 1e6,
+                "s" => 1e9,
+                "m" | "min" => 60e9,
+                "h" => 3600e9,
+                "d" => DAY * 1e9,
+                _ => return Err(wrong()),
+            };
+            nanos += number * scale;
+            rest = tail[unit..].trim_start();
+        }
+        if !nanos.is_finite() || nanos > 3660.0 * DAY * 1e9 {
+            return Err(format!("`{text}` is longer than ten years"));
+        }
+        Ok(Dur(Duration::from_nanos(nanos.round() as u64)))
+    }
+
+    /// In seconds.
+    pub fn secs_f64(self) -> f64 {
+        self.0.as_secs_f64()
+    }
+}
+
+impl fmt::Display for Dur {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.as_nanos();
+        for (scale, unit) in [
+            (3_600_000_000_000_u128, "h"),
+            (60_000_000_000, "m"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+        ] {
+            if nanos >= scale && nanos.is_multiple_of(scale) {
+                return write!(f, "{}{unit}", nanos / scale);
+            }
+        }
+        if nanos == 0 {
+            return write!(f, "0s");
+        }
+        if nanos > 1_000_000_000 && nanos.is_multiple_of(1_000_000) {
+            return write!(f, "{}s", nanos as f64 / 1e9);
+        }
+        if nanos > 1_000_000 && nanos.is_multiple_of(1_000) {
+            return write!(f, "{}ms", nanos as f64 / 1e6);
+        }
+        write!(f, "{nanos}ns")
+    }
+}
+
+impl Rate {
+    /// Reads `100/s`, `30/min`, `4/h`, `3/d`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Rate, String> {
+        let wrong = || format!("expected a rate such as 100/s or 30/min, found `{text}`");
+        let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+        let seconds = match unit.trim() {
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => DAY,
+            _ => return Err(wrong()),
+        };
+        if !(number.is_finite() && (0.0..=1e9).contains(&number)) {
+            return Err(format!("a rate lies between 0/s and 1000000000/s, found `{text}`"));
+        }
+        Ok(Rate(number / seconds))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
+impl Share {
+    /// Reads `5%`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Share, String> {
+        let wrong = || format!("expected a share such as 0.05 or 5%, found `{text}`");
+        let percent = text.strip_suffix('%').ok_or_else(wrong)?;
+        Share::of(percent.trim().parse::<f64>().map_err(|_| wrong())? / 100.0)
+    }
+
+    /// From a number between 0 and 1.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who wrote it.
+    pub fn of(share: f64) -> Result<Share, String> {
+        if (0.0..=1.0).contains(&share) {
+            Ok(Share(share))
+        } else {
+            Err(format!("a share lies between 0 and 1 (0% and 100%), found {share}"))
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A check behind a schema format: a sentence for the person who wrote what is wrong.
+pub type Format = fn(&serde_json::Value) -> Result<(), String>;
+
+/// The checks behind the schema formats, by name: `duration`, `rate` and `share`.
+pub const FORMATS: [(&str, Format); 3] = [
+    ("duration", |value| match value.as_str() {
+        Some(text) => Dur::parse(text).map(drop),
+        None => Err(format!("expected a duration such as 250ms, 3s or 2m, found {value}")),
+    }),
+    ("rate", |value| match value.as_str() {
+        Some(text) => Rate::parse(text).map(drop),
+        None => Err(format!("expected a rate such as 100/s or 30/min, found {value}")),
+    }),
+    ("share", |value| match (value.as_str(), value.as_f64()) {
+        (Some(text), _) => Share::parse(text).map(drop),
+        (_, Some(number)) => Share::of(number).map(drop),
+        _ => Err(format!("expected a share such as 0.05 or 5%, found {value}")),
+    }),
+];
+
+impl Serialize for Dur {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dur {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Dur, D::Error> {
+        Dur::parse(&Cow::<str>::deserialize(d)?).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Rate, D::Error> {
+        Rate::parse(&Cow::<str>::deserialize(d)?).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_f64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Share, D::Error> {
+        match serde_json::Value::deserialize(d)? {
+            serde_json::Value::String(text) => Share::parse(&text),
+            value => value
+                .as_f64()
+                .ok_or_else(|| format!("expected a share such as 0.05 or 5%, found {value}"))
+                .and_then(Share::of),
+        }
+        .map_err(D::Error::custom)
+    }
+}
+
+macro_rules! schema {
+    ($type:ident, $kinds:tt, $format:literal, $description:literal, $examples:tt) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": $kinds, "format": $format, "description": $description, "examples": $examples
+                })
+            }
+        }
+    };
+}
+
+schema!(Dur, "string", "duration", "A length of time, such as 250ms, 1.5s, 2m or 3h.", ["250ms", "3s", "2m"]);
+schema!(Rate, "string", "rate", "How often, such as 100/s, 30/min or 4/h.", ["100/s", "30/min"]);
+schema!(Share, ["string", "number"], "share", "A part of a whole, such as 0.05 or 5%.", [0.05, "5%"]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them_and_written_back() {
+        for (text, nanos, shown) in [
+            ("250ms", 250_000_000, "250ms"),
+            ("1.5s", 1_500_000_000, "1500ms"),
+            ("2m", 120_000_000_000, "2m"),
+            ("1h 30m", 5_400_000_000_000, "90m"),
+            ("0s", 0, "0s"),
+            ("12.5ms", 12_500_000, "12500us"),
+        ] {
+            let dur = Dur::parse(text).expect(text);
+            assert_eq!(dur.0.as_nanos(), nanos, "{text}");
+            assert_eq!(dur.to_string(), shown);
+            assert_eq!(Dur::parse(shown), Ok(dur));
+        }
+        for bad in ["", "5", "fast", "-3s", "1e9s", "5 parsecs", "99999999d", "."] {
+            assert!(Dur::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_and_shares_refuse_what_cannot_be() {
+        assert_eq!(Rate::parse("30/min"), Ok(Rate(0.5)));
+        assert_eq!(Share::parse("5%"), Ok(Share(0.05)));
+        for bad in ["100", "-1/s", "inf/s", "NaN/s", "1/week"] {
+            assert!(Rate::parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["300%", "-1%", "NaN%", "5"] {
+            assert!(Share::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What became of the arrivals, second by second of their due times. Open loop: latency counts from the due
+//! time, and those who were never answered stay in the denominator.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use pumphandle_core::{Outcome, Time};
+
+/// One second of due times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Second {
+    /// Users due in it.
+    pub arrivals: u32,
+    /// Answered correctly within the SLO.
+    pub good: u32,
+    /// Answered with a fallback within the SLO.
+    pub degraded: u32,
+    /// Answered correctly, or with a fallback, too late.
+    pub late: u32,
+    /// Answered with an error.
+    pub errors: u32,
+    /// Good answers completed in this second, whenever they were due.
+    pub completed_good: u32,
+}
+
+impl Second {
+    /// Not answered at all by the end of the run.
+    pub fn unanswered(&self) -> u32 {
+        self.arrivals - self.good - self.degraded - self.late - self.errors
+    }
+}
+
+/// Number of latency buckets.
+pub const BUCKETS: usize = 128;
+/// Lower edge of the first bucket but one, nanoseconds.
+const SMALLEST: f64 = 1e5;
+/// Ratio of a bucket's edges: from 0.1 ms to 170 s.
+const RATIO: f64 = 1.121;
+
+/// Latencies of one second of due times in logarithmic buckets, for drawing; 12 % wide.
+pub type Sketch = [u16; BUCKETS];
+
+/// The bucket of a latency.
+pub fn bucket_of(nanos: u64) -> usize {
+    let ratio = nanos as f64 / SMALLEST;
+    if ratio < 1.0 { 0 } else { ((libm::log(ratio) / libm::log(RATIO)) as usize + 1).min(BUCKETS - 1) }
+}
+
+/// The geometric middle of a bucket, in milliseconds.
+pub fn bucket_ms(bucket: usize) -> f64 {
+    if bucket == 0 {
+        return SMALLEST / 2e6;
+    }
+    SMALLEST * libm::pow(RATIO, bucket as f64 - 0.5) / 1e6
+}
+
+/// All of one arm and seed, once it is over.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// By due second.
+    pub seconds: Vec<Second>,
+    /// By due second.
+    pub sketches: Vec<Sketch>,
+    /// Latencies in microseconds of all arrivals due in the harm window.
+    pub harm_window: Histogram<u64>,
+    /// Those of them that were never answered, counted at the end of the run.
+    pub censored: u64,
+    /// Due time to sending, microseconds: how far the generator fell behind.
+    pub lag: Histogram<u64>,
+}
+
+/// The open book of a run. See the module.
+#[derive(Debug)]
+pub struct Ledger {
+    slo: Duration,
+    harm_from: Time,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    tally: Tally,
+    open: u64,
+    /// Sum over those still unanswered would need each due time; they are few: kept per second.
+    unanswered_due: Vec<u32>,
+}
+
+impl Ledger {
+    /// An empty book for `seconds` seconds of arrivals. `harm_from`: since when latencies count for the
+    /// percentiles.
+    pub fn new(slo: Duration, seconds: usize, harm_from: Time) -> Ledger {
+        let histogram = || Histogram::new(3).expect("three significant digits are in range");
+        let tally = Tally {
+            seconds: vec![Second::default(); seconds],
+            sketches: vec![[0; BUCKETS]; seconds],
+            harm_window: histogram(),
+            censored: 0,
+            lag: histogram(),
+        };
+        let book = Book { tally, open: 0, unanswered_due: vec![0; seconds] };
+        Ledger { slo, harm_from, book: Mutex::new(book) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A user who was due at `due` is sent at `sent`.
+    pub fn arrived(&self, due: Time, sent: Time) {
+        let mut book = self.lock();
+        let second = book.second(due);
+        book.tally.seconds[second].arrivals += 1;
+        book.unanswered_due[second] += 1;
+        book.open += 1;
+        let lag = sent.since(due).as_micros() as u64;
+        book.tally.lag.saturating_record(lag);
+    }
+
+    /// And was answered at `done`.
+    pub fn resolved(&self, due: Time, done: Time, outcome: &Outcome) {
+        let latency = done.since(due);
+        let in_time = latency <= self.slo;
+        let mut book = self.lock();
+        let second = book.second(due);
+        book.open -= 1;
+        book.unanswered_due[second] -= 1;
+        let row = &mut book.tally.seconds[second];
+        let mut good = false;
+        match outcome {
+            Ok(reply) if in_time && reply.degraded => row.degraded += 1,
+            Ok(_) if in_time => {
+                row.good += 1;
+                good = true;
+            }
+            Ok(_) => row.late += 1,
+            Err(_) => row.errors += 1,
+        }
+        let completed = done.secs_f64() as usize;
+        if good && completed < book.tally.seconds.len() {
+            book.tally.seconds[completed].completed_good += 1;
+        }
+        book.note_latency(second, latency, due >= self.harm_from);
+    }
+
+    /// Users sent and not yet answered.
+    pub fn open(&self) -> u64 {
+        self.lock().open
+    }
+
+    /// Closes the book at `end`: the unanswered have waited until then.
+    pub fn close(self, end: Time) -> Tally {
+        let mut book = self.book.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for second in 0..book.unanswered_due.len() {
+            let due = Time::from_secs_f64(second as f64 + 0.5);
+            for _ in 0..book.unanswered_due[second] {
+                let counts = due >= self.harm_from;
+                book.note_latency(second, end.since(due), counts);
+                book.tally.censored += u64::from(counts);
+            }
+        }
+        book.tally
+    }
+}
+
+impl Book {
+    fn second(&self, due: Time) -> usize {
+        ((due.nanos() / 1_000_000_000) as usize).min(self.tally.seconds.len().saturating_sub(1))
+    }
+
+    fn note_latency(&mut self, second: usize, latency: Duration, harm: bool) {
+        let bucket = bucket_of(latency.as_nanos() as u64);
+        let count = &mut self.tally.sketches[second][bucket];
+        *count = count.saturating_add(1);
+        if harm {
+            self.tally.harm_window.saturating_record(latency.as_micros() as u64);
+        }
+    }
+}

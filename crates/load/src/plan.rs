@@ -1,0 +1,344 @@
+//! When users arrive. A plan is a pure function of the load's settings and the seed: every arm of a seed gets
+//! the same arrivals.
+//!
+//! Times come from unit-rate points (exponential gaps for Poisson, whole numbers for constant arrivals)
+//! pushed through the inverse of the cumulative rate, which is piecewise quadratic: the rate is a piecewise
+//! linear function of time (steps, ramps, spikes).
+
+use std::time::Duration;
+
+use pumphandle_core::draws::{Draws, Path, Stream, exponential};
+use pumphandle_core::{Dur, Rate, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The load on a stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// How users arrive.
+    pub arrivals: Arrivals,
+    /// Steps and ramps of the rate, in the order of time. Open loop only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+/// How users arrive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Independently of each other.
+    Poisson(Rate),
+    /// Evenly spaced.
+    Constant(Rate),
+    /// In groups that arrive at one instant, the groups independently of each other.
+    Bursts(Bursts),
+    /// A number of users, each of whom waits for an answer, thinks, and asks again. Counting shares, not
+    /// numbers: arms have unequal arrivals.
+    Closed(Closed),
+}
+
+/// Arrivals in groups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bursts {
+    /// Arrivals per second, over all groups.
+    pub rate: Rate,
+    /// Arrivals per group.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub size: u32,
+}
+
+/// Users who wait for their answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// How many.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub users: u32,
+    /// Mean of the exponential pause between an answer and the next request.
+    pub think: Dur,
+}
+
+/// A change of the arrival rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// When it begins.
+    pub at: Dur,
+    /// The rate from then on.
+    pub to: Rate,
+    /// How long the ramp takes; a step if absent.
+    #[serde(default)]
+    pub over: Dur,
+}
+
+/// The rate multiplied for a while.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spike {
+    /// When it begins.
+    pub from: Time,
+    /// When it ends.
+    pub to: Time,
+    /// By how much.
+    pub factor: f64,
+}
+
+impl Load {
+    /// Arrivals per second at the start; `None` for closed loops, whose rate is a result.
+    pub fn base_rate(&self) -> Option<f64> {
+        match &self.arrivals {
+            Arrivals::Poisson(rate) | Arrivals::Constant(rate) => Some(rate.0),
+            Arrivals::Bursts(bursts) => Some(bursts.rate.0),
+            Arrivals::Closed(_) => None,
+        }
+    }
+
+    /// What the shape alone does not refuse: sentences by path.
+    pub fn check(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let name = match &self.arrivals {
+            Arrivals::Poisson(_) => "poisson",
+            Arrivals::Constant(_) => "constant",
+            Arrivals::Bursts(_) => "bursts.rate",
+            Arrivals::Closed(_) => "closed",
+        };
+        if self.base_rate() == Some(0.0) && self.changes.is_empty() {
+            wrong.push((format!("arrivals.{name}"), "nobody would ever arrive".to_owned()));
+        }
+        if matches!(self.arrivals, Arrivals::Closed(_)) && !self.changes.is_empty() {
+            wrong.push(("changes".to_owned(), "a closed loop has no rate to change".to_owned()));
+        }
+        for (i, pair) in self.changes.windows(2).enumerate() {
+            let ends = pair[0].at.0 + pair[0].over.0;
+            if pair[1].at.0 < ends {
+                let message = format!("begins before the change above it has ended, at {}", Dur(ends));
+                wrong.push((format!("changes[{}].at", i + 1), message));
+            }
+        }
+        wrong
+    }
+}
+
+/// A stretch of time over which the rate is linear.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    /// Seconds.
+    start: f64,
+    length: f64,
+    /// Rate at its start and end, per second.
+    from: f64,
+    to: f64,
+    /// Arrivals expected before it.
+    before: f64,
+}
+
+impl Stretch {
+    fn expected(&self) -> f64 {
+        (self.from + self.to) / 2.0 * self.length
+    }
+
+    /// How far into the stretch `expected` arrivals are expected.
+    fn invert(&self, expected: f64) -> f64 {
+        let slope = (self.to - self.from) / self.length;
+        // The root that does not cancel; also right for a constant rate.
+        2.0 * expected / (self.from + (self.from * self.from + 2.0 * slope * expected).max(0.0).sqrt())
+    }
+}
+
+/// The due times of an open loop, in order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    draws: Draws,
+    kind: Arrivals,
+    stretches: Vec<Stretch>,
+    at: usize,
+    arrival: u64,
+    points: f64,
+    left_in_burst: u32,
+    last: Time,
+}
+
+impl Plan {
+    /// The plan of `load` with `spikes`, from the start until `end`. Empty for closed loops.
+    pub fn new(load: &Load, spikes: &[Spike], draws: Draws, end: Time) -> Plan {
+        Plan {
+            draws,
+            kind: load.arrivals.clone(),
+            stretches: stretches(load, spikes, end.secs_f64()),
+            at: 0,
+            arrival: 0,
+            points: 0.0,
+            left_in_burst: 0,
+            last: Time::ZERO,
+        }
+    }
+
+    /// The cumulative unit-rate point of the next arrival (or group).
+    fn next_point(&mut self) -> f64 {
+        let key = Path::of_arrival(self.arrival);
+        let gap = |draws: &Draws| exponential(draws.uniform(Stream::Arrival, 0, key));
+        match &self.kind {
+            Arrivals::Poisson(_) => self.points += gap(&self.draws),
+            Arrivals::Constant(_) => self.points = self.arrival as f64,
+            Arrivals::Bursts(bursts) => self.points += gap(&self.draws) * f64::from(bursts.size),
+            Arrivals::Closed(_) => self.points = f64::INFINITY,
+        }
+        self.points
+    }
+
+    fn time_of(&mut self, point: f64) -> Option<Time> {
+        while let Some(stretch) = self.stretches.get(self.at) {
+            if point < stretch.before + stretch.expected() {
+                let seconds = stretch.start + stretch.invert(point - stretch.before);
+                return Some(Time::from_secs_f64(seconds));
+            }
+            self.at += 1;
+        }
+        None
+    }
+}
+
+impl Iterator for Plan {
+    type Item = Time;
+
+    fn next(&mut self) -> Option<Time> {
+        if self.left_in_burst > 0 {
+            self.left_in_burst -= 1;
+        } else {
+            let point = self.next_point();
+            self.last = self.time_of(point)?;
+            if let Arrivals::Bursts(bursts) = &self.kind {
+                self.left_in_burst = bursts.size - 1;
+            }
+        }
+        self.arrival += 1;
+        Some(self.last)
+    }
+}
+
+fn stretches(load: &Load, spikes: &[Spike], end: f64) -> Vec<Stretch> {
+    let Some(base) = load.base_rate() else { return Vec::new() };
+    let mut corners: Vec<f64> = vec![0.0, end];
+    for change in &load.changes {
+        corners.extend([change.at.secs_f64(), (change.at.0 + change.over.0).as_secs_f64()]);
+    }
+    for spike in spikes {
+        corners.extend([spike.from.secs_f64(), spike.to.secs_f64()]);
+    }
+    corners.retain(|&corner| corner <= end);
+    corners.sort_by(f64::total_cmp);
+    corners.dedup();
+    let mut before = 0.0;
+    let mut stretches = Vec::new();
+    for pair in corners.windows(2) {
+        let (start, length) = (pair[0], pair[1] - pair[0]);
+        let middle = start + length / 2.0;
+        let factor: f64 = spikes
+            .iter()
+            .filter(|spike| spike.from.secs_f64() <= middle && middle < spike.to.secs_f64())
+            .map(|spike| spike.factor)
+            .product();
+        let (from, to) = rate_over(load, base, start, pair[1]);
+        let stretch = Stretch { start, length, from: from * factor, to: to * factor, before };
+        before += stretch.expected();
+        stretches.push(stretch);
+    }
+    stretches
+}
+
+/// The rate at the start and the end of a stretch within which no change begins or ends.
+fn rate_over(load: &Load, base: f64, start: f64, end: f64) -> (f64, f64) {
+    let mut rate = base;
+    for change in &load.changes {
+        let (at, over) = (change.at.secs_f64(), change.over.secs_f64());
+        if at + over <= start {
+            rate = change.to.0;
+        } else if at < end {
+            let on_ramp = |t: f64| rate + (change.to.0 - rate) * ((t - at) / over).clamp(0.0, 1.0);
+            return (on_ramp(start), on_ramp(end));
+        }
+    }
+    (rate, rate)
+}
+
+/// A closed-loop user's pause before request number `request`.
+pub fn think(closed: &Closed, draws: &Draws, user: u32, request: u64) -> Duration {
+    let u = draws.uniform(Stream::ThinkTime, u64::from(user), Path::of_arrival(request));
+    Duration::from_nanos((closed.think.0.as_nanos() as f64 * exponential(u)).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn secs(s: f64) -> Dur {
+        Dur(Duration::from_nanos((s * 1e9) as u64))
+    }
+
+    fn times(load: &Load, spikes: &[Spike], seed: u64, end: f64) -> Vec<f64> {
+        Plan::new(load, spikes, Draws::new(seed), Time::from_secs_f64(end)).map(Time::secs_f64).collect()
+    }
+
+    #[test]
+    fn constant_arrivals_are_evenly_spaced() {
+        let load = Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![] };
+        let times = times(&load, &[], 1, 10.0);
+        assert_eq!(times.len(), 1000);
+        assert!(times.iter().enumerate().all(|(i, t)| (t - i as f64 / 100.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_spike_multiplies_the_rate_and_nothing_else() {
+        let load = Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![] };
+        let spike = Spike { from: Time::from_secs_f64(2.0), to: Time::from_secs_f64(4.0), factor: 3.0 };
+        let times = times(&load, &[spike], 1, 6.0);
+        let within = |a: f64, b: f64| times.iter().filter(|&&t| t >= a && t < b).count() as i64;
+        assert!((within(0.0, 2.0) - 200).abs() <= 1);
+        assert!((within(2.0, 4.0) - 600).abs() <= 1);
+        assert!((within(4.0, 6.0) - 200).abs() <= 1);
+    }
+
+    #[test]
+    fn a_ramp_sends_the_area_under_it() {
+        let change = Change { at: secs(10.0), to: Rate(300.0), over: secs(10.0) };
+        let load = Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![change] };
+        let times = times(&load, &[], 1, 30.0);
+        let within = |a: f64, b: f64| times.iter().filter(|&&t| t >= a && t < b).count() as i64;
+        assert!((within(10.0, 20.0) - 2000).abs() <= 1);
+        assert!((within(20.0, 30.0) - 3000).abs() <= 1);
+    }
+
+    #[test]
+    fn poisson_counts_have_the_variance_of_their_mean() {
+        let load = Load { arrivals: Arrivals::Poisson(Rate(50.0)), changes: vec![] };
+        let times = times(&load, &[], 7, 4000.0);
+        let mut counts = vec![0.0_f64; 4000];
+        times.iter().for_each(|&t| counts[t as usize] += 1.0);
+        let mean = counts.iter().sum::<f64>() / 4000.0;
+        let variance = counts.iter().map(|c| (c - mean) * (c - mean)).sum::<f64>() / 3999.0;
+        assert!((mean / 50.0 - 1.0).abs() < 0.02, "mean {mean}");
+        assert!((variance / mean - 1.0).abs() < 0.1, "index of dispersion {}", variance / mean);
+    }
+
+    proptest! {
+        #[test]
+        fn plans_are_sorted_end_in_time_and_repeat(
+            rate in 1.0_f64..300.0, to in 0.0_f64..300.0, at in 0.0_f64..20.0, over in 0.0_f64..10.0,
+            factor in 0.1_f64..5.0, seed in any::<u64>(), kind in 0..3,
+        ) {
+            let arrivals = match kind {
+                0 => Arrivals::Poisson(Rate(rate)),
+                1 => Arrivals::Constant(Rate(rate)),
+                _ => Arrivals::Bursts(Bursts { rate: Rate(rate), size: 5 }),
+            };
+            let load = Load { arrivals, changes: vec![Change { at: secs(at), to: Rate(to), over: secs(over) }] };
+            let spike = Spike { from: Time::from_secs_f64(5.0), to: Time::from_secs_f64(15.0), factor };
+            let first = times(&load, &[spike], seed, 20.0);
+            prop_assert!(first.is_sorted());
+            prop_assert!(first.iter().all(|&t| (0.0..=20.0).contains(&t)));
+            prop_assert_eq!(first, times(&load, &[spike], seed, 20.0));
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Circuit breaker: stop calling a service that fails, try it again now and then.
+//!
+//! Prevents: the retry storm, by cutting the loop at its fastest link. Can cause: an outage of its own, when
+//! it opens for a part of the traffic and refuses all of it, or when its half-open probes are too few to be
+//! representative. *Closed* lets calls through, *open* refuses them, *half-open* lets a few through to see.
+//!
+//! The state machine takes the time as an argument and knows nothing of calls; the policy applies it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pumphandle_core::events::EventKind;
+use pumphandle_core::meter::{BreakerState, Flow, Meter};
+use pumphandle_core::time::{Time, now};
+use pumphandle_core::{Answering, Call, CallError, Dur, Outcome, Reply, Share, World};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tower::layer::layer_fn;
+
+use crate::{Next, Policies, Policy, Settings, Surroundings, Wrong, yes};
+
+/// Settings of a circuit breaker. At least one of `failure_rate`, `consecutive` and `slow` trips it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// On or off.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Opens when this share of the window's calls failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_rate: Option<Share>,
+    /// Opens after this many failures in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub consecutive: Option<u32>,
+    /// Opens after this many failures within the window, successes notwithstanding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub failures: Option<u32>,
+    /// Opens when too many calls are slow, whether or not they fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<Slow>,
+    /// How far back calls count.
+    #[serde(default = "ten_seconds")]
+    pub window: Dur,
+    /// No rate opens it before this many calls are in the window.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub minimum: u32,
+    /// How long it refuses before it lets probes through.
+    #[serde(default = "five_seconds")]
+    pub open_for: Dur,
+    /// Calls let through when half-open; their results decide.
+    #[serde(default = "ten")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub probes: u32,
+    /// Answer with a default value instead of an error while refusing.
+    #[serde(default)]
+    pub fallback: bool,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn ten_seconds() -> Dur {
+    Dur(Duration::from_secs(10))
+}
+
+fn five_seconds() -> Dur {
+    Dur(Duration::from_secs(5))
+}
+
+/// When calls are slow, and how many of them are too many.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slow {
+    /// A call longer than this is slow.
+    pub over: Dur,
+    /// Opens when this share of the window's calls was slow.
+    pub rate: Share,
+}
+
+impl Settings for Breaker {
+    fn check(&self) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        if self.failure_rate.is_none()
+            && self.consecutive.is_none()
+            && self.failures.is_none()
+            && self.slow.is_none()
+        {
+            let message =
+                "nothing would ever open it: add `failure_rate`, `consecutive`, `failures` or `slow`";
+            wrong.push(Wrong::at("", message));
+        }
+        for (field, share) in
+            [("failure_rate", self.failure_rate), ("slow.rate", self.slow.as_ref().map(|slow| slow.rate))]
+        {
+            if share.is_some_and(|share| share.0 <= 0.0) {
+                wrong.push(Wrong::at(field, "a rate of zero would open it at once"));
+            }
+        }
+        if self.window.0.is_zero() {
+            wrong.push(Wrong::at("window", "a window has a length"));
+        }
+        wrong
+    }
+}
+
+/// How a call went, as far as a breaker cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Result {
+    /// It failed.
+    pub failed: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The state machine: pure, timed by its arguments.
+#[derive(Debug, Default)]
+pub struct Machine {
+    phase: Phase,
+    window: Window,
+    consecutive: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Closed,
+    Open {
+        until: Time,
+    },
+    HalfOpen {
+        admitted: u32,
+        results: u32,
+        failed: u32,
+        /// Distinguishes this half-open phase from later ones: late results must not count.
+        since: Time,
+    },
+}
+
+/// Permission to try, and the phase it was given in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ticket {
+    /// An ordinary call.
+    Ordinary,
+    /// A probe of the half-open phase that began then.
+    Probe(Time),
+}
+
+impl Machine {
+    /// Its state at `at`, in the electrical sense.
+    pub fn state(&self) -> BreakerState {
+        match self.phase {
+            Phase::Closed => BreakerState::Closed,
+            Phase::Open { .. } => BreakerState::Open,
+            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    /// Whether a call may try now.
+    pub fn admit(&mut self, settings: &Breaker, at: Time) -> Option<Ticket> {
+        if let Phase::Open { until } = self.phase
+            && at >= until
+        {
+            self.phase = Phase::HalfOpen { admitted: 0, results: 0, failed: 0, since: at };
+        }
+        match &mut self.phase {
+            Phase::Closed => Some(Ticket::Ordinary),
+            Phase::Open { .. } => None,
+            Phase::HalfOpen { admitted, since, .. } => {
+                *admitted += 1;
+                (*admitted <= settings.probes).then_some(Ticket::Probe(*since))
+            }
+        }
+    }
+
+    /// A call that was admitted has ended.
+    pub fn record(&mut self, settings: &Breaker, ticket: Ticket, at: Time, result: Result) {
+        let slow = settings.slow.as_ref().is_some_and(|slow| result.took > slow.over.0);
+        match (&mut self.phase, ticket) {
+            (Phase::Closed, Ticket::Ordinary) => {
+                self.consecutive = if result.failed { self.consecutive + 1 } else { 0 };
+                self.window.push(at, settings.window.0, result.failed, slow);
+                if self.trips(settings) {
+                    self.open(settings, at);
+                }
+            }
+            (Phase::HalfOpen { results, failed, since, .. }, Ticket::Probe(of)) if *since == of => {
+                *results += 1;
+                *failed += u32::from(result.failed || slow);
+                if *results == settings.probes {
+                    let bearable = settings.failure_rate.map_or(0.0, |rate| rate.0);
+                    let share = f64::from(*failed) / f64::from(*results);
+                    if *failed == 0 || share < bearable {
+                        *self = Machine::default();
+                    } else {
+                        self.open(settings, at);
+                    }
+                }
+            }
+            // It was admitted in a phase that is over: it says nothing about this one.
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, settings: &Breaker, at: Time) {
+        *self = Machine { phase: Phase::Open { until: at + settings.open_for.0 }, ..Machine::default() };
+    }
+
+    fn trips(&self, settings: &Breaker) -> bool {
+        let Totals { calls, failed, slow } = self.window.totals;
+        let rate = |part: u32, rate: Option<Share>| {
+            calls >= settings.minimum && rate.is_some_and(|rate| f64::from(part) >= rate.0 * f64::from(calls))
+        };
+        settings.consecutive.is_some_and(|most| self.consecutive >= most)
+            || settings.failures.is_some_and(|most| failed >= most)
+            || rate(failed, settings.failure_rate)
+            || rate(slow, settings.slow.as_ref().map(|slow| slow.rate))
+    }
+}
+
+/// Counts over the last while, in ten slices that leave one by one.
+#[derive(Debug, Default)]
+struct Window {
+    slices: VecDeque<(u64, Totals)>,
+    totals: Totals,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    calls: u32,
+    failed: u32,
+    slow: u32,
+}
+
+const SLICES: u64 = 10;
+
+impl Window {
+    fn push(&mut self, at: Time, window: Duration, failed: bool, slow: bool) {
+        let width = (window.as_nanos() as u64 / SLICES).max(1);
+        let number = at.nanos() / width;
+        while let Some(&(oldest, slice)) = self.slices.front()
+            && oldest + SLICES <= number
+        {
+            self.slices.pop_front();
+            self.totals.calls -= slice.calls;
+            self.totals.failed -= slice.failed;
+            self.totals.slow -= slice.slow;
+        }
+        if self.slices.back().is_none_or(|&(last, _)| last != number) {
+            self.slices.push_back((number, Totals::default()));
+        }
+        let (_, slice) = self.slices.back_mut().expect("a slice was just pushed if there was none");
+        for totals in [slice, &mut self.totals] {
+            totals.calls += 1;
+            totals.failed += u32::from(failed);
+            totals.slow += u32::from(slow);
+        }
+    }
+}
+
+/// See the module.
+pub struct Breaking {
+    inner: Next,
+    machine: Mutex<Machine>,
+    world: Arc<World>,
+    meter: Arc<Meter>,
+    service: u8,
+}
+
+/// The layer that adds a [`Breaking`].
+pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = Breaking> + use<> {
+    let Surroundings { world, meter, service, .. } = surroundings.clone();
+    layer_fn(move |inner| Breaking {
+        inner,
+        machine: Mutex::default(),
+        world: Arc::clone(&world),
+        meter: Arc::clone(&meter),
+        service,
+    })
+}
+
+impl Breaking {
+    fn with_machine<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = machine.state();
+        let value = change(&mut machine);
+        let after = machine.state();
+        drop(machine);
+        if before != after {
+            self.world.record(EventKind::Breaker, self.service, after as u64, 0);
+            self.meter.set_breaker(after);
+        }
+        value
+    }
+
+    fn refuse(&self, settings: &Breaker) -> Outcome {
+        self.meter.count(Flow::BreakerRefused);
+        if settings.fallback {
+            self.meter.count(Flow::Fallbacks);
+            Ok(Reply { degraded: true })
+        } else {
+            Err(CallError::BreakerOpen)
+        }
+    }
+}
+
+/// An admitted call; one that is dropped unfinished counts as failed, since its caller gave up on it.
+struct Trial<'a> {
+    breaking: &'a Breaking,
+    settings: &'a Breaker,
+    ticket: Ticket,
+    began: Time,
+    failed: bool,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        let at = now();
+        let result = Result { failed: self.failed, took: at.since(self.began) };
+        self.breaking.with_machine(|machine| machine.record(self.settings, self.ticket, at, result));
+    }
+}
+
+impl Policy for Breaking {
+    fn call<'a>(&'a self, settings: &'a Policies, call: Call) -> Answering<'a> {
+        let Some(breaker) = settings.breaker.as_ref().filter(|breaker| breaker.enabled) else {
+            return self.inner.call(settings, call);
+        };
+        Box::pin(async move {
+            let began = now();
+            let Some(ticket) = self.with_machine(|machine| machine.admit(breaker, began)) else {
+                return self.refuse(breaker);
+            };
+            let mut trial = Trial { breaking: self, settings: breaker, ticket, began, failed: true };
+            let outcome = self.inner.call(settings, call).await;
+            trial.failed = outcome.is_err();
+            outcome
+        })
+    }
+
+    fn changed(&self, settings: &Policies) {
+        let on = settings.breaker.as_ref().is_some_and(|breaker| breaker.enabled);
+        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        if !on {
+            *machine = Machine::default();
+        }
+        self.meter.set_breaker(if on { machine.state() } else { BreakerState::Absent });
+        drop(machine);
+        self.inner.changed(settings);
+    }
+}

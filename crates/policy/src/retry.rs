@@ -1,0 +1,246 @@
+//! Retries: try again after a failure, after a pause.
+//!
+//! Prevents: errors that a second attempt hides, when failures are rare and independent. Can cause: the
+//! retry storm. When a service is slow, every attempt that is given up on has already cost it the work, and
+//! the retry costs it again: load -> latency -> timeouts -> retries -> load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pumphandle_core::draws::{Draws, Path, Stream};
+use pumphandle_core::meter::{Flow, Meter, StockName};
+use pumphandle_core::time::{self, Order};
+use pumphandle_core::{Answering, Call, CallError, Dur, Outcome, Share, World};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tower::layer::layer_fn;
+
+use crate::retry_budget::Budget;
+use crate::{Next, Policies, Policy, Settings, Surroundings, Wrong, yes};
+
+/// Settings of retries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// On or off.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Attempts in all, the first included.
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: u32,
+    /// The pause before each further attempt. None if absent.
+    #[serde(default)]
+    pub backoff: Backoff,
+    /// The errors after which to try again.
+    #[serde(default = "usual_errors")]
+    pub on: Vec<RetryOn>,
+    /// The share of failures that are tried again.
+    #[serde(default = "all")]
+    pub share: Share,
+}
+
+fn all() -> Share {
+    Share(1.0)
+}
+
+fn usual_errors() -> Vec<RetryOn> {
+    use RetryOn::*;
+    vec![Timeout, Overloaded, PoolTimeout, Killed, Failed, Disconnected, Expired]
+}
+
+/// An error that can be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// The attempt took too long.
+    Timeout,
+    /// The service had no room.
+    Overloaded,
+    /// The circuit breaker refused.
+    BreakerOpen,
+    /// No connection came free in time, at the called service.
+    PoolTimeout,
+    /// The called service ended the work.
+    Killed,
+    /// The service failed.
+    Failed,
+    /// The connection broke.
+    Disconnected,
+    /// The service dropped the work because it came too late.
+    Expired,
+    /// A limit on the caller's side refused.
+    Limited,
+}
+
+impl RetryOn {
+    fn includes(self, error: CallError) -> bool {
+        matches!(
+            (self, error),
+            (RetryOn::Timeout, CallError::Timeout)
+                | (RetryOn::Overloaded, CallError::Overloaded)
+                | (RetryOn::BreakerOpen, CallError::BreakerOpen)
+                | (RetryOn::PoolTimeout, CallError::PoolTimeout)
+                | (RetryOn::Killed, CallError::Killed)
+                | (RetryOn::Failed, CallError::Failed)
+                | (RetryOn::Disconnected, CallError::Disconnected)
+                | (RetryOn::Expired, CallError::Expired)
+                | (RetryOn::Limited, CallError::Limited)
+        )
+    }
+}
+
+/// The pause before an attempt. Its ceiling is `up_to`; with `first` it starts there and grows by `factor`
+/// per retry until it reaches `up_to`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// The highest ceiling.
+    #[serde(default)]
+    pub up_to: Dur,
+    /// The ceiling of the first pause; `up_to` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Dur>,
+    /// By how much the ceiling grows per retry.
+    #[serde(default = "doubling")]
+    #[schemars(range(min = 1.0, max = 10.0))]
+    pub factor: f64,
+    /// How the pause is drawn below its ceiling.
+    #[serde(default)]
+    pub jitter: Jitter,
+}
+
+fn doubling() -> f64 {
+    2.0
+}
+
+/// How a pause is drawn below its ceiling. Brooker, "Exponential backoff and jitter", AWS Architecture
+/// Blog, 2015.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Jitter {
+    /// The ceiling itself.
+    None,
+    /// Uniform from zero to the ceiling.
+    #[default]
+    Full,
+    /// Half the ceiling, and uniform up to the other half.
+    Equal,
+    /// Uniform from `first` to three times the previous pause, at most `up_to`.
+    Decorrelated,
+}
+
+impl Settings for Retry {
+    fn check(&self) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        let backoff = &self.backoff;
+        if let Some(first) = backoff.first
+            && first > backoff.up_to
+        {
+            let message = format!("the first pause, {first}, is above the ceiling up_to, {}", backoff.up_to);
+            wrong.push(Wrong::at("backoff.first", message));
+        }
+        if backoff.jitter == Jitter::Decorrelated && backoff.first.is_none() {
+            wrong.push(Wrong::at("backoff.jitter", "decorrelated jitter starts from `first`: add it"));
+        }
+        wrong
+    }
+}
+
+impl Backoff {
+    /// The pause before retry `retry` (from 1), given the one before it and a uniform draw.
+    pub fn pause(&self, retry: u32, previous: Duration, u: f64) -> Duration {
+        let most = self.up_to.0.as_nanos() as f64;
+        let first = self.first.map_or(most, |dur| dur.0.as_nanos() as f64);
+        let ceiling = (1..retry).fold(first, |ceiling, _| (ceiling * self.factor).min(most)).min(most);
+        let nanos = match self.jitter {
+            Jitter::None => ceiling,
+            Jitter::Full => ceiling * u,
+            Jitter::Equal => ceiling / 2.0 + ceiling / 2.0 * u,
+            Jitter::Decorrelated => {
+                let previous = (previous.as_nanos() as f64).max(first);
+                (first + (3.0 * previous - first) * u).min(most)
+            }
+        };
+        Duration::from_nanos(nanos.round() as u64)
+    }
+}
+
+/// See the module.
+pub struct Retrying {
+    inner: Next,
+    budget: Budget,
+    world: Arc<World>,
+    meter: Arc<Meter>,
+    subject: u64,
+}
+
+/// The layer that adds a [`Retrying`].
+pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = Retrying> + use<> {
+    let Surroundings { world, meter, subject, .. } = surroundings.clone();
+    layer_fn(move |inner| Retrying {
+        inner,
+        budget: Budget::default(),
+        world: Arc::clone(&world),
+        meter: Arc::clone(&meter),
+        subject,
+    })
+}
+
+impl Retrying {
+    async fn attempts(&self, retry: &Retry, settings: &Policies, call: Call) -> Outcome {
+        let budget = settings.retry_budget.as_ref();
+        let mut under_way = self.budget.begin(budget);
+        let mut pause = Duration::ZERO;
+        let mut attempt = 0;
+        loop {
+            let path = call.path.attempt(attempt);
+            self.meter.count(Flow::Attempts);
+            let outcome = self.inner.call(settings, Call { path, ..call.clone() }).await;
+            let error = match outcome {
+                Ok(reply) => {
+                    under_way.succeeded(budget);
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            attempt += 1;
+            if attempt >= retry.attempts || !self.tries_again(retry, error, path) {
+                return Err(error);
+            }
+            if !under_way.withdraw(budget) {
+                self.meter.count(Flow::BudgetDenied);
+                return Err(error);
+            }
+            let draws: &Draws = &self.world.draws;
+            pause = retry.backoff.pause(attempt, pause, draws.uniform(Stream::Backoff, self.subject, path));
+            if !pause.is_zero() {
+                let _waiting = self.meter.stock(StockName::BackingOff).inside();
+                time::sleep(pause, Order::timeout(path.id())).await;
+            }
+            self.meter.count(Flow::Retries);
+        }
+    }
+
+    fn tries_again(&self, retry: &Retry, error: CallError, path: Path) -> bool {
+        retry.on.iter().any(|on| on.includes(error))
+            && (retry.share.0 >= 1.0
+                || self.world.draws.chance(retry.share.0, Stream::RetryShare, self.subject, path))
+    }
+}
+
+impl Policy for Retrying {
+    fn call<'a>(&'a self, settings: &'a Policies, call: Call) -> Answering<'a> {
+        self.meter.count(Flow::Calls);
+        match settings.retry.as_ref().filter(|retry| retry.enabled && retry.attempts > 1) {
+            Some(retry) => Box::pin(self.attempts(retry, settings, call)),
+            None => {
+                self.meter.count(Flow::Attempts);
+                self.inner.call(settings, Policies::first_attempt(call))
+            }
+        }
+    }
+
+    fn changed(&self, settings: &Policies) {
+        self.inner.changed(settings);
+    }
+}

@@ -1,0 +1,234 @@
+//! From settings to running services. **A call's way**, outermost first:
+//!
+//! 1. the driver of the load calls [`Stack::entry`] when an arrival is due;
+//! 2. the entry service handles it ([`Replica::knock`]: door, then queue, worker, handler) and calls others
+//!    through an [`Edge`];
+//! 3. the edge's policies, in the order of [`pumphandle_policy::shelf`]: deadline, retries, breaker,
+//!    attempt timeout, pool, query timeout;
+//! 4. the end of the chain, [`Send`]: what leaves the service, counted;
+//! 5. [`ServiceNode`]: which replica is next;
+//! 6. the wire: [`Door`] in memory, or HTTP over TCP to the same door;
+//! 7. the next service's door, and so on to a service that calls nobody; then all the way back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use pumphandle_core::draws::{mix, name_key};
+use pumphandle_core::events::EventKind;
+use pumphandle_core::meter::{Meter, Snapshot, StockName};
+use pumphandle_core::time::now;
+use pumphandle_core::{Answering, Call, Live, Outcome, Service, World};
+use pumphandle_policy::{Next, Policies, Policy, Surroundings, deadline, shelf};
+
+use crate::disturbance::Disturbance;
+use crate::replica::{Door, Replica, Shared};
+use crate::service::{Line, ServiceNode};
+use crate::settings::{ServiceSettings, StackSettings, callees_first};
+
+/// One service's calls to one other: policies, then the wire.
+pub struct Edge {
+    chain: Next,
+}
+
+impl Edge {
+    fn new(surroundings: &Surroundings, callee: Arc<ServiceNode>) -> Edge {
+        let end = Send { callee, meter: Arc::clone(&surroundings.meter) };
+        Edge { chain: shelf::chain(surroundings, Box::new(end)) }
+    }
+
+    /// Calls the other service, under these policies.
+    pub async fn call(&self, policies: &Policies, mut call: Call) -> Outcome {
+        if !deadline::propagates(policies) {
+            call.deadline = None;
+        }
+        self.chain.call(policies, call).await
+    }
+
+    /// The policies in force have changed.
+    pub fn changed(&self, policies: &Policies) {
+        self.chain.changed(policies);
+    }
+}
+
+/// The end of a chain of policies: the call leaves the service.
+struct Send {
+    callee: Arc<ServiceNode>,
+    meter: Arc<Meter>,
+}
+
+impl Policy for Send {
+    fn call<'a>(&'a self, _: &'a Policies, call: Call) -> Answering<'a> {
+        Box::pin(async move {
+            let _waiting = self.meter.stock(StockName::Waiting).inside();
+            self.callee.call(call).await
+        })
+    }
+
+    fn changed(&self, _: &Policies) {}
+}
+
+/// How a new replica gets its line. `None`: in memory.
+pub type Wiring = Arc<dyn Fn(Arc<Replica>) -> Line + core::marker::Send + Sync>;
+
+type Active = BTreeMap<usize, (String, Disturbance)>;
+
+/// Running services, and the handles by which triggers and levers act on them.
+pub struct Stack {
+    world: Arc<World>,
+    wiring: Wiring,
+    nodes: IndexMap<String, Arc<ServiceNode>>,
+    /// Active triggers by number, each with the service it disturbs.
+    disturbances: Mutex<Active>,
+}
+
+impl Stack {
+    /// Builds and starts the services, connected in memory.
+    ///
+    /// # Panics
+    ///
+    /// If the settings were not checked: an unknown callee, a circle of calls, no service at all.
+    pub fn start(world: Arc<World>, settings: &StackSettings) -> Stack {
+        Stack::start_on(world, settings, Arc::new(|replica| Arc::new(Door(replica))))
+    }
+
+    /// Builds and starts the services, connected by `wiring`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stack::start`].
+    pub fn start_on(world: Arc<World>, settings: &StackSettings, wiring: Wiring) -> Stack {
+        let order = callees_first(settings).expect("checked settings have no circle of calls");
+        let mut built: IndexMap<String, Arc<ServiceNode>> = IndexMap::new();
+        for name in &order {
+            let number = settings.get_index_of(name).expect("the order names known services");
+            let shared = Shared {
+                name: name.clone(),
+                number: number as u8,
+                subject: Shared::subject_of(name),
+                world: Arc::clone(&world),
+                meter: Arc::default(),
+                settings: Live::new(settings[name].clone()),
+                disturbance: Live::new(Disturbance::default()),
+                entry: number == 0,
+            };
+            let node = Arc::new(ServiceNode::new(Arc::new(shared)));
+            scale(&node, &built, &wiring, settings[name].replicas as usize);
+            built.insert(name.clone(), node);
+        }
+        let nodes = settings.keys().map(|name| (name.clone(), Arc::clone(&built[name]))).collect();
+        Stack { world, wiring, nodes, disturbances: Mutex::default() }
+    }
+
+    /// Where users arrive.
+    pub fn entry(&self) -> Arc<dyn Service> {
+        let (_, node) = self.nodes.first().expect("checked settings have a service");
+        Arc::clone(node) as Arc<dyn Service>
+    }
+
+    /// Draws and event log of this stack.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// Every service's name, in the scenario's order.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// Every service's meter, in the scenario's order.
+    pub fn meters(&self) -> Vec<(String, Arc<Meter>)> {
+        self.nodes.iter().map(|(name, node)| (name.clone(), Arc::clone(&node.shared.meter))).collect()
+    }
+
+    /// Every service's meter read now, in the scenario's order, with its number of replicas.
+    pub fn read(&self) -> Vec<(Snapshot, usize)> {
+        let at = now();
+        self.nodes.values().map(|node| (node.shared.meter.read(at), node.replicas().len())).collect()
+    }
+
+    /// Puts new settings of one service in force: whole, and for all calls that enter from now on. The calls
+    /// between services cannot change.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service: settings are checked before.
+    pub fn set(&self, service: &str, settings: ServiceSettings) {
+        let node = &self.nodes[service];
+        let text = format!("{settings:?}");
+        let key = name_key(service);
+        self.world.record(EventKind::Setting, node.shared.number, key, mix(name_key(&text)));
+        let count = settings.replicas as usize;
+        node.shared.settings.publish(settings);
+        scale(node, &self.nodes, &self.wiring, count);
+        node.refresh();
+    }
+
+    /// Trigger number `trigger` begins to disturb `service`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn disturb(&self, trigger: usize, service: &str, disturbance: Disturbance) {
+        self.world.record(EventKind::Trigger, self.nodes[service].shared.number, trigger as u64, 1);
+        let mut active = self.active();
+        active.insert(trigger, (service.to_owned(), disturbance));
+        self.publish_disturbance(service, &active);
+    }
+
+    /// Trigger number `trigger` ends.
+    pub fn calm(&self, trigger: usize) {
+        let mut active = self.active();
+        let Some((service, disturbance)) = active.remove(&trigger) else { return };
+        self.world.record(EventKind::Trigger, self.nodes[&service].shared.number, trigger as u64, 0);
+        self.publish_disturbance(&service, &active);
+        if let Some(hold) = disturbance.hold {
+            hold.open();
+        }
+    }
+
+    fn active(&self) -> std::sync::MutexGuard<'_, Active> {
+        self.disturbances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish_disturbance(&self, service: &str, active: &Active) {
+        let all = active.values().filter(|(of, _)| of == service);
+        let combined = all.fold(Disturbance::default(), |sum, (_, one)| sum.and(one));
+        let node = &self.nodes[service];
+        node.shared.disturbance.publish(combined);
+        node.refresh();
+    }
+
+    /// All replicas of `service` lose what they are doing and are away for `down`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn restart(&self, service: &str, down: Duration) {
+        let up_again = now() + down;
+        for replica in self.nodes[service].replicas() {
+            replica.restart(up_again);
+        }
+    }
+}
+
+/// Brings `node` to `count` replicas, each with edges of its own to the services it calls.
+fn scale(node: &ServiceNode, others: &IndexMap<String, Arc<ServiceNode>>, wiring: &Wiring, count: usize) {
+    let shared = &node.shared;
+    node.scale(count, |ordinal| {
+        let settings = shared.settings.snapshot();
+        let edges = settings.calls.names().iter().map(|callee| {
+            let surroundings = Surroundings {
+                world: Arc::clone(&shared.world),
+                meter: Arc::clone(&shared.meter),
+                subject: mix(shared.subject ^ name_key(callee).rotate_left(1)),
+                service: shared.number,
+            };
+            Edge::new(&surroundings, Arc::clone(&others[callee]))
+        });
+        let replica = Replica::new(Arc::clone(shared), ordinal, edges.collect());
+        let line = wiring(Arc::clone(&replica));
+        (replica, line)
+    });
+}

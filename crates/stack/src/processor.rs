@@ -1,0 +1,265 @@
+//! Work in progress at one resource, slowed by contention. With `n` pieces of work in service each proceeds
+//! at 1 / (1 + alpha (n - 1) + beta n (n - 1)) of its speed alone: the Universal Scalability Law (Gunther,
+//! "Guerrilla Capacity Planning", 2007). The speed is that of the moment: it changes for all whenever one
+//! enters, leaves, or a trigger acts. (Fixing the duration of each when it starts is another system, with
+//! other thresholds.)
+//!
+//! Since all proceed at one speed, a single clock of work done serves for all: a piece is finished when that
+//! clock has advanced by its demand. One timer, for the earliest.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use pumphandle_core::time::{self, Alarm, Order, Time, now};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use slab::Slab;
+
+/// How pieces of work in service slow each other down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contention {
+    /// Contention: waiting for shared resources. Limits throughput to 1 / alpha of one piece's.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub alpha: f64,
+    /// Coherence: pieces that have to agree pairwise. Makes throughput fall again beyond a maximum.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub beta: f64,
+}
+
+impl Contention {
+    /// The speed of each of `n` pieces of work, as a share of its speed alone.
+    pub fn speed(&self, n: usize) -> f64 {
+        let n = n as f64;
+        1.0 / (1.0 + self.alpha * (n - 1.0) + self.beta * n * (n - 1.0))
+    }
+
+    /// Pieces finished per second with `n` in service, each of which would take `alone_s` alone.
+    pub fn throughput(&self, n: usize, alone_s: f64) -> f64 {
+        n as f64 * self.speed(n) / alone_s
+    }
+}
+
+/// See the module.
+pub struct Processor {
+    state: Mutex<State>,
+    alarm: Alarm,
+    key: u64,
+}
+
+struct State {
+    contention: Contention,
+    /// How many times slower than normal everything is.
+    slow: f64,
+    /// Work that each piece in service has received since the clock was last zero, in nanoseconds.
+    work: f64,
+    updated: Time,
+    in_service: usize,
+    due: BinaryHeap<Due>,
+    pieces: Slab<Piece>,
+    sequence: u64,
+}
+
+struct Piece {
+    sequence: u64,
+    waker: Option<Waker>,
+    done: bool,
+}
+
+/// A piece's place in the order of completion.
+struct Due {
+    target: f64,
+    key: u64,
+    sequence: u64,
+    piece: usize,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> Ordering {
+        // Earliest first, in a heap that keeps the greatest on top.
+        (other.target.total_cmp(&self.target))
+            .then(other.key.cmp(&self.key))
+            .then(other.sequence.cmp(&self.sequence))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
+impl Processor {
+    /// A processor with nothing to do, and the task that completes its work. `key` orders completions of
+    /// the same instant between processors.
+    pub fn start(key: u64) -> Arc<Processor> {
+        let processor = Arc::new(Processor {
+            state: Mutex::new(State {
+                contention: Contention::default(),
+                slow: 1.0,
+                work: 0.0,
+                updated: Time::ZERO,
+                in_service: 0,
+                due: BinaryHeap::new(),
+                pieces: Slab::new(),
+                sequence: 0,
+            }),
+            alarm: Alarm::default(),
+            key,
+        });
+        let driven = Arc::clone(&processor);
+        time::spawn("completions of a service", async move {
+            loop {
+                driven.alarm.wait(Order::completion(driven.key)).await;
+                driven.complete();
+            }
+        });
+        processor
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, this contention and this slow-down.
+    pub fn set_speed(&self, contention: Contention, slow: f64) {
+        let mut state = self.lock();
+        state.advance(now());
+        state.contention = contention;
+        state.slow = slow;
+        self.arm(&state);
+    }
+
+    /// Works off `demand` nanoseconds of work. Dropping the future takes the work out of service.
+    pub fn work(&self, demand: f64, key: u64) -> Work<'_> {
+        Work { processor: self, demand, key, piece: None }
+    }
+
+    fn arm(&self, state: &State) {
+        let at = state.due.peek().map(|due| {
+            let left = (due.target - state.work).max(0.0) / state.speed();
+            state.updated + Duration::from_nanos(left.ceil() as u64)
+        });
+        self.alarm.set(at, Order::completion(self.key));
+    }
+
+    fn complete(&self) {
+        let mut finished = Vec::new();
+        let mut state = self.lock();
+        state.advance(now());
+        // Half a nanosecond of work absorbs the rounding of the timer and of the sums.
+        while state.due.peek().is_some_and(|due| due.target <= state.work + 0.5) {
+            let due = state.due.pop().expect("it was just looked at");
+            let Some(piece) = state.pieces.get_mut(due.piece).filter(|piece| piece.sequence == due.sequence)
+            else {
+                continue;
+            };
+            piece.done = true;
+            finished.extend(piece.waker.take());
+            state.in_service -= 1;
+        }
+        state.skip_withdrawn();
+        self.arm(&state);
+        drop(state);
+        finished.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    fn speed(&self) -> f64 {
+        self.contention.speed(self.in_service.max(1)) / self.slow
+    }
+
+    fn advance(&mut self, at: Time) {
+        if self.in_service == 0 {
+            self.work = 0.0;
+            self.due.clear();
+        } else {
+            self.work += at.since(self.updated).as_nanos() as f64 * self.speed();
+        }
+        self.updated = self.updated.max(at);
+    }
+
+    /// The earliest entry must be of a piece still in service, or the timer would be set for nobody.
+    fn skip_withdrawn(&mut self) {
+        while self.due.peek().is_some_and(|due| {
+            self.pieces.get(due.piece).is_none_or(|piece| piece.sequence != due.sequence || piece.done)
+        }) {
+            self.due.pop();
+        }
+    }
+}
+
+/// A piece of work. See [`Processor::work`].
+pub struct Work<'a> {
+    processor: &'a Processor,
+    demand: f64,
+    key: u64,
+    piece: Option<usize>,
+}
+
+impl Future for Work<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.processor.lock();
+        match self.piece {
+            None => {
+                state.advance(now());
+                state.in_service += 1;
+                state.sequence += 1;
+                let sequence = state.sequence;
+                let waker = Some(cx.waker().clone());
+                let piece = state.pieces.insert(Piece { sequence, waker, done: false });
+                let target = state.work + self.demand;
+                state.due.push(Due { target, key: self.key, sequence, piece });
+                self.processor.arm(&state);
+                drop(state);
+                self.piece = Some(piece);
+                Poll::Pending
+            }
+            Some(piece) if state.pieces[piece].done => {
+                state.pieces.remove(piece);
+                drop(state);
+                self.piece = None;
+                Poll::Ready(())
+            }
+            Some(piece) => {
+                state.pieces[piece].waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        let Some(piece) = self.piece else { return };
+        let mut state = self.processor.lock();
+        let done = state.pieces[piece].done;
+        if !done {
+            state.advance(now());
+            state.in_service -= 1;
+        }
+        state.pieces.remove(piece);
+        if !done {
+            state.skip_withdrawn();
+            self.processor.arm(&state);
+        }
+    }
+}

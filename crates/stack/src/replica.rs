@@ -1,0 +1,385 @@
+//! One replica of one service: door, request queue, workers, handler.
+//!
+//! Work that its caller has given up on goes on, unless the service is told to cancel it: that is what a
+//! thread per request does, and the engine of a retry storm. So the work is a task of its own, and what the
+//! caller holds is a [`Ticket`] for its answer.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use pumphandle_core::draws::{Stream, mix, name_key};
+use pumphandle_core::events::EventKind;
+use pumphandle_core::gate::{Gate, Refused, Rules, UNLIMITED};
+use pumphandle_core::meter::{Flow, Meter, StockName};
+use pumphandle_core::time::{self, Order, Time, now};
+use pumphandle_core::world::outcome_code;
+use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use slab::Slab;
+
+use crate::assembly::Edge;
+use crate::disturbance::Disturbance;
+use crate::processor::Processor;
+use crate::settings::ServiceSettings;
+
+/// What the replicas of one service share.
+pub struct Shared {
+    /// The service's name.
+    pub name: String,
+    /// Its number in the scenario's order.
+    pub number: u8,
+    /// The key of its draws.
+    pub subject: u64,
+    /// Draws and event log.
+    pub world: Arc<World>,
+    /// What it is measured by.
+    pub meter: Arc<Meter>,
+    /// Its settings.
+    pub settings: Live<ServiceSettings>,
+    /// What triggers do to it.
+    pub disturbance: Live<Disturbance>,
+    /// Users reach it: nobody can leave before it answers.
+    pub entry: bool,
+}
+
+impl Shared {
+    /// The key of a service's draws.
+    pub fn subject_of(name: &str) -> u64 {
+        name_key(name)
+    }
+}
+
+/// See the module.
+pub struct Replica {
+    shared: Arc<Shared>,
+    workers: Gate,
+    processor: Arc<Processor>,
+    edges: Vec<Edge>,
+    lives: Lives,
+    down_until: AtomicU64,
+}
+
+impl Replica {
+    /// A replica with nothing to do.
+    pub fn new(shared: Arc<Shared>, ordinal: u32, edges: Vec<Edge>) -> Arc<Replica> {
+        let processor = Processor::start(mix(shared.subject ^ u64::from(ordinal)));
+        let replica = Replica {
+            shared,
+            workers: Gate::new(Rules::default()),
+            processor,
+            edges,
+            lives: Lives::default(),
+            down_until: AtomicU64::new(0),
+        };
+        replica.refresh();
+        Arc::new(replica)
+    }
+
+    /// Settings or disturbances have changed: brings the queue, the workers, the processor and the policies
+    /// up to date.
+    pub fn refresh(&self) {
+        let settings = self.shared.settings.snapshot();
+        let disturbance = self.shared.disturbance.snapshot();
+        let left = |workers: usize| ((workers as f64 * disturbance.capacity).round() as usize).max(1);
+        self.workers.set_rules(Rules {
+            limit: settings.workers.map_or(UNLIMITED, left),
+            room: settings.queue.size.unwrap_or(UNLIMITED),
+            discipline: settings.queue.order,
+            codel: settings.queue.codel,
+            drop_expired: settings.queue.drop_expired,
+        });
+        self.processor.set_speed(settings.contention, disturbance.slow);
+        for edge in &self.edges {
+            edge.changed(&settings.with);
+        }
+    }
+
+    /// Everything inside is lost, and nobody gets in until `up_again`.
+    pub fn restart(&self, up_again: Time) {
+        self.down_until.store(up_again.nanos(), Ordering::Relaxed);
+        let lost = self.lives.end();
+        self.shared.world.record(EventKind::Restart, self.shared.number, self.lives.current(), lost as u64);
+    }
+
+    /// The door: what comes from the wire.
+    pub async fn knock(self: &Arc<Self>, mut call: Call) -> Outcome {
+        let shared = &self.shared;
+        let settings = shared.settings.snapshot();
+        let disturbance = shared.disturbance.snapshot();
+        self.come_in(&settings, &disturbance, &call).await?;
+        shared.meter.count(Flow::Arrived);
+        shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
+        let inside = shared.meter.stock(StockName::Inside);
+        if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
+            || self.is_full(&settings)
+        {
+            return self.reject(&call);
+        }
+        let exchange = Exchange::new(call.caller.take());
+        call.caller = Some(Arc::clone(&exchange));
+        if settings.cancel_on_disconnect || shared.entry {
+            let mut ticket = Ticket::new(self, exchange, &call);
+            let outcome = self.live(&settings, &disturbance, call).await;
+            ticket.answered = true;
+            return outcome;
+        }
+        let ticket = Ticket::new(self, Arc::clone(&exchange), &call);
+        let replica = Arc::clone(self);
+        time::spawn("work of a service", async move {
+            let outcome = replica.live(&settings, &disturbance, call).await;
+            exchange.answer(outcome);
+        });
+        ticket.await
+    }
+
+    /// The way to the door, and what triggers do there.
+    async fn come_in(
+        &self,
+        settings: &ServiceSettings,
+        disturbance: &Disturbance,
+        call: &Call,
+    ) -> Result<(), CallError> {
+        let disturbed = || self.shared.meter.count(Flow::Disturbed);
+        if !disturbance.latency.is_zero() || disturbance.hold.is_some() {
+            disturbed();
+        }
+        let on_the_way = settings.latency.0 + disturbance.latency;
+        if !on_the_way.is_zero() {
+            time::sleep(on_the_way, Order::completion(call.path.id())).await;
+        }
+        if let Some(hold) = &disturbance.hold {
+            hold.wait().await;
+        }
+        if now().nanos() < self.down_until.load(Ordering::Relaxed) {
+            self.shared.meter.count(Flow::Disconnected);
+            return Err(CallError::Disconnected);
+        }
+        let Shared { world, subject, .. } = &*self.shared;
+        if world.draws.chance(disturbance.errors, Stream::TriggerError, *subject, call.path) {
+            disturbed();
+            self.shared.meter.count(Flow::Failed);
+            return Err(CallError::Failed);
+        }
+        Ok(())
+    }
+
+    /// Refusing at the door saves making a task only to refuse it.
+    fn is_full(&self, settings: &ServiceSettings) -> bool {
+        settings.workers.is_some()
+            && settings.queue.size.is_some_and(|room| {
+                let (_, waiting) = self.workers.load();
+                waiting >= room && room > 0
+            })
+    }
+
+    fn reject(&self, call: &Call) -> Outcome {
+        let Shared { meter, world, number, .. } = &*self.shared;
+        meter.count(Flow::Rejected);
+        world.record(EventKind::Rejected, *number, call.arrival, call.path.id());
+        Err(CallError::Overloaded)
+    }
+
+    /// The work, for as long as the replica lives and within the time that the call allows.
+    async fn live(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: Call) -> Outcome {
+        let _inside = self.shared.meter.stock(StockName::Inside).inside();
+        let (path, kill_after) = (call.path, call.kill_after);
+        let work = self.lives.within(self.handle(settings, disturbance, call));
+        let ended = match kill_after {
+            None => work.await,
+            Some(limit) => match time::timeout(limit, Order::timeout(path.id()), work).await {
+                Ok(ended) => ended,
+                Err(time::Elapsed) => {
+                    self.shared.meter.count(Flow::Killed);
+                    Ok(Err(CallError::Killed))
+                }
+            },
+        };
+        let outcome = ended.unwrap_or_else(|Restarted| {
+            self.shared.meter.count(Flow::Disconnected);
+            Err(CallError::Disconnected)
+        });
+        self.shared.world.record(EventKind::Ended, self.shared.number, path.id(), outcome_code(&outcome));
+        outcome
+    }
+
+    /// Queue, worker, own work, calls to others.
+    async fn handle(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: Call) -> Outcome {
+        let Shared { meter, world, number, subject, .. } = &*self.shared;
+        let acquired = self.workers.acquire(call.deadline, meter.stock(StockName::Queue)).await;
+        let _worker = match acquired {
+            Ok(permit) => permit,
+            Err(Refused::Expired) => {
+                meter.count(Flow::Expired);
+                return Err(CallError::Expired);
+            }
+            Err(Refused::Full | Refused::Shed) => return self.reject(&call),
+        };
+        let _working = meter.stock(StockName::Working).inside();
+        let busy = Busy { meter, caller: call.caller.clone(), since: now() };
+        world.record(EventKind::Started, *number, call.arrival, call.path.id());
+        if world.draws.chance(disturbance.hang, Stream::TriggerHang, *subject, call.path) {
+            meter.count(Flow::Disturbed);
+            std::future::pending::<()>().await;
+        }
+        if let Some(takes) = &settings.service_time {
+            let _in_service = meter.stock(StockName::InService).inside();
+            let demand = takes.draw(&world.draws, *subject, call.path);
+            self.processor.work(demand, call.path.id()).await;
+        }
+        let outcome = self.call_others(settings, &call).await;
+        drop(busy);
+        self.conclude(settings, &call, outcome)
+    }
+
+    async fn call_others(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
+        let mut answer = Reply::default();
+        for (i, edge) in (0_u32..).zip(&self.edges) {
+            let child = Call { path: call.path.call(i), kill_after: None, ..call.clone() };
+            let reply = edge.call(&settings.with, child).await?;
+            answer.degraded |= reply.degraded;
+        }
+        Ok(answer)
+    }
+
+    fn conclude(&self, settings: &ServiceSettings, call: &Call, outcome: Outcome) -> Outcome {
+        let Shared { meter, world, subject, .. } = &*self.shared;
+        let fails = world.draws.chance(settings.failure.0, Stream::Failure, *subject, call.path);
+        let outcome = if fails { outcome.and(Err(CallError::Failed)) } else { outcome };
+        match outcome {
+            Ok(_) => {
+                meter.count(Flow::Completed);
+                if call.caller.as_ref().is_none_or(|caller| caller.gone_since() == Time::MAX) {
+                    meter.count(Flow::InTime);
+                }
+            }
+            Err(_) => meter.count(Flow::Failed),
+        }
+        outcome
+    }
+}
+
+/// A replica as the wire knows it.
+pub struct Door(pub Arc<Replica>);
+
+impl Service for Door {
+    fn call(&self, call: Call) -> Answering<'_> {
+        Box::pin(self.0.knock(call))
+    }
+}
+
+/// Time in which a worker is occupied, and how much of it for nobody.
+struct Busy<'a> {
+    meter: &'a Meter,
+    caller: Option<Arc<Exchange>>,
+    since: Time,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let until = now();
+        self.meter.add(Flow::BusyNanos, until.since(self.since).as_nanos() as u64);
+        if let Some(caller) = &self.caller {
+            let wasted = until.since(caller.gone_since().max(self.since));
+            self.meter.add(Flow::WastedNanos, wasted.as_nanos() as u64);
+        }
+    }
+}
+
+/// What a caller holds while its call is worked on. Dropped unanswered, the caller has left.
+struct Ticket {
+    replica: Arc<Replica>,
+    exchange: Arc<Exchange>,
+    arrival: u64,
+    path: u64,
+    answered: bool,
+}
+
+impl Ticket {
+    fn new(replica: &Arc<Replica>, exchange: Arc<Exchange>, call: &Call) -> Ticket {
+        let (arrival, path) = (call.arrival, call.path.id());
+        Ticket { replica: Arc::clone(replica), exchange, arrival, path, answered: false }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let answer = self.exchange.poll_answer(cx);
+        self.answered |= answer.is_ready();
+        answer
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.answered {
+            let shared = &self.replica.shared;
+            self.exchange.leave(now());
+            shared.meter.count(Flow::Abandoned);
+            shared.world.record(EventKind::Left, shared.number, self.arrival, self.path);
+        }
+    }
+}
+
+/// The work under way, so that a restart can end it.
+#[derive(Default)]
+struct Lives {
+    number: AtomicU64,
+    wakers: Mutex<Slab<Waker>>,
+}
+
+/// The replica restarted while the work was under way.
+#[derive(Debug)]
+struct Restarted;
+
+impl Lives {
+    fn current(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Ends all work under way; returns how much there was.
+    fn end(&self) -> usize {
+        self.number.fetch_add(1, Ordering::Relaxed);
+        let wakers: Vec<Waker> = {
+            let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+            wakers.iter().map(|(_, waker)| waker.clone()).collect()
+        };
+        let lost = wakers.len();
+        wakers.into_iter().for_each(Waker::wake);
+        lost
+    }
+
+    /// `work`, until this life ends.
+    async fn within<F: Future>(&self, work: F) -> Result<F::Output, Restarted> {
+        let life = self.current();
+        let mut work = pin!(work);
+        let mut registered: Option<Registered<'_>> = None;
+        std::future::poll_fn(|cx| {
+            if self.current() != life {
+                return Poll::Ready(Err(Restarted));
+            }
+            let ended = work.as_mut().poll(cx).map(Ok);
+            if ended.is_pending() && registered.is_none() {
+                let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+                registered = Some(Registered { lives: self, place: wakers.insert(cx.waker().clone()) });
+            }
+            ended
+        })
+        .await
+    }
+}
+
+struct Registered<'a> {
+    lives: &'a Lives,
+    place: usize,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let waker = self.lives.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(self.place);
+        drop(waker);
+    }
+}

@@ -1,0 +1,258 @@
+//! What can be said of a service, and what is wrong with what was said.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use pumphandle_core::gate::{CoDel, Discipline};
+use pumphandle_core::{Dur, Share};
+use pumphandle_policy::load_shed::LoadShed;
+use pumphandle_policy::{Policies, Wrong};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::processor::Contention;
+use crate::service_time::ServiceTime;
+
+/// The services of a stack by name. The first is the one that users reach.
+pub type StackSettings = IndexMap<String, ServiceSettings>;
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// Identical instances, each with a queue, workers, connections and breakers of its own.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: u32,
+    /// Calls handled at a time by one replica; without a limit if absent. A worker that waits for another
+    /// service is occupied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub workers: Option<usize>,
+    /// Where calls wait for a worker.
+    #[serde(default)]
+    pub queue: Queue,
+    /// How much work a call is for this service itself. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_time: Option<ServiceTime>,
+    /// How calls being worked on slow each other down.
+    #[serde(default)]
+    pub contention: Contention,
+    /// The share of calls that fail after the work is done.
+    #[serde(default)]
+    pub failure: Share,
+    /// Time on the way to the service.
+    #[serde(default)]
+    pub latency: Dur,
+    /// Stop working on a call whose caller has left. A thread per request does not notice that.
+    #[serde(default)]
+    pub cancel_on_disconnect: bool,
+    /// Refuse calls above a number inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_shed: Option<LoadShed>,
+    /// The services it calls for every call, one after the other.
+    #[serde(default, skip_serializing_if = "Calls::is_none")]
+    pub calls: Calls,
+    /// Policies on its calls to other services.
+    #[serde(default)]
+    pub with: Policies,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> ServiceSettings {
+        ServiceSettings {
+            replicas: 1,
+            workers: None,
+            queue: Queue::default(),
+            service_time: None,
+            contention: Contention::default(),
+            failure: Share(0.0),
+            latency: Dur::default(),
+            cancel_on_disconnect: false,
+            load_shed: None,
+            calls: Calls::default(),
+            with: Policies::default(),
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A request queue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// How many calls may wait; one more is refused. Without a limit if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000))]
+    pub size: Option<usize>,
+    /// Who is served next.
+    #[serde(default)]
+    pub order: Discipline,
+    /// Drop calls at the head while the wait has been too long for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codel: Option<CoDel>,
+    /// Drop calls whose deadline has passed instead of serving them. Needs callers that propagate deadlines.
+    #[serde(default)]
+    pub drop_expired: bool,
+}
+
+/// The services that a service calls.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Calls {
+    /// None.
+    #[default]
+    #[schemars(skip)]
+    None,
+    /// One service.
+    One(String),
+    /// Several, in this order.
+    Several(Vec<String>),
+}
+
+impl Calls {
+    fn is_none(&self) -> bool {
+        *self == Calls::None
+    }
+
+    /// Their names, in the order of the calls.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Calls::None => &[],
+            Calls::One(name) => std::slice::from_ref(name),
+            Calls::Several(names) => names,
+        }
+    }
+}
+
+impl ServiceSettings {
+    /// The names of its own fields, as opposed to its policies'.
+    pub const FIELDS: [&'static str; 11] = [
+        "replicas",
+        "workers",
+        "queue",
+        "service_time",
+        "contention",
+        "failure",
+        "latency",
+        "cancel_on_disconnect",
+        "load_shed",
+        "calls",
+        "with",
+    ];
+
+    /// What the shape alone does not refuse, for this service by itself.
+    pub fn check(&self) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        if self.workers == Some(0) {
+            wrong.push(Wrong::at("workers", "a service has at least one worker"));
+        }
+        if self.replicas == 0 {
+            wrong.push(Wrong::at("replicas", "a service has at least one replica"));
+        }
+        let under = |place: &str, all: Vec<Wrong>| -> Vec<Wrong> {
+            let place = place.to_owned();
+            all.into_iter()
+                .map(|w| {
+                    let dot = if w.path.is_empty() { "" } else { "." };
+                    Wrong::at(format!("{place}{dot}{}", w.path), w.message)
+                })
+                .collect()
+        };
+        if let Some(takes) = &self.service_time {
+            wrong.extend(under("service_time", takes.check()));
+        }
+        for (name, value) in [("alpha", self.contention.alpha), ("beta", self.contention.beta)] {
+            if !(0.0..=10.0).contains(&value) {
+                wrong.push(Wrong::at(format!("contention.{name}"), format!("{name} lies between 0 and 10")));
+            }
+        }
+        wrong.extend(under("with", self.with.check()));
+        wrong
+    }
+}
+
+/// What is wrong between services: unknown names, cycles, services that nobody reaches. Paths are
+/// `service.calls`.
+pub fn check_graph(services: &StackSettings) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for (name, service) in services {
+        for (i, callee) in service.calls.names().iter().enumerate() {
+            let place = match &service.calls {
+                Calls::Several(_) => format!("{name}.calls[{i}]"),
+                _ => format!("{name}.calls"),
+            };
+            if callee == name {
+                wrong.push(Wrong::at(place, format!("`{name}` calls itself")));
+            } else if !services.contains_key(callee) {
+                wrong.push(Wrong::at(place, format!("no such service: `{callee}`")));
+            }
+        }
+    }
+    if !wrong.is_empty() {
+        return wrong;
+    }
+    match callees_first(services) {
+        Err(cycle) => {
+            let path = format!("{}.calls", cycle[0]);
+            wrong.push(Wrong::at(path, format!("the calls go round in a circle: {}", cycle.join(" -> "))));
+        }
+        Ok(_) => {
+            let reached = reached(services);
+            for name in services.keys().filter(|name| !reached.contains(name.as_str())) {
+                let entry = services.keys().next().map_or("", |name| name);
+                wrong.push(Wrong::at(name.clone(), format!("nobody calls `{name}`: users reach `{entry}`")));
+            }
+        }
+    }
+    wrong
+}
+
+fn reached(services: &StackSettings) -> BTreeSet<&str> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&str> = services.keys().take(1).map(String::as_str).collect();
+    while let Some(name) = next.pop() {
+        if reached.insert(name) {
+            next.extend(services[name].calls.names().iter().map(String::as_str));
+        }
+    }
+    reached
+}
+
+/// The services in an order in which every callee comes before its callers.
+///
+/// # Errors
+///
+/// The names along a circle, if the calls have one.
+pub fn callees_first(services: &StackSettings) -> Result<Vec<String>, Vec<String>> {
+    fn visit(
+        name: &str,
+        services: &StackSettings,
+        trail: &mut Vec<String>,
+        done: &mut Vec<String>,
+    ) -> Result<(), Vec<String>> {
+        if done.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        if let Some(start) = trail.iter().position(|known| known == name) {
+            let mut cycle = trail[start..].to_vec();
+            cycle.push(name.to_owned());
+            return Err(cycle);
+        }
+        trail.push(name.to_owned());
+        for callee in services.get(name).map_or(&[][..], |service| service.calls.names()) {
+            visit(callee, services, trail, done)?;
+        }
+        trail.pop();
+        done.push(name.to_owned());
+        Ok(())
+    }
+    let mut done = Vec::new();
+    for name in services.keys() {
+        visit(name, services, &mut Vec::new(), &mut done)?;
+    }
+    Ok(done)
+}
