@@ -14,14 +14,16 @@
 //! - [`share`]: Clopper-Pearson bounds of a share of seeds.
 //! - [`rank`]: rank correlation with an interval.
 //! - [`looks`]: looking at the same claim several times, and deciding.
+//! - [`coverage`]: how often those intervals are right, by simulation.
 //!
 //! # What an interval here does not promise
 //!
 //! Student's t and Fieller's interval assume that *means* over seeds are near normal. With 20 seeds of
 //! heavily skewed values they cover less often than they say, and for an event so rare that no seed
-//! has shown it, all values are equal and the interval is a single point.
-//! A claim about how often something happens belongs to [`share`], which is exact.
+//! has shown it, all values are equal and the interval is a single point. [`coverage`] puts numbers on
+//! both. A claim about how often something happens belongs to [`share`], which is exact.
 
+pub mod coverage;
 pub mod looks;
 pub mod means;
 pub mod rank;
