@@ -10,7 +10,7 @@
 //! - [`special`]: the distributions' functions and quantiles.
 //! - [`sample`]: mean, variance, quantile of a sample.
 //! - [`means`]: one sample, two independent samples, paired differences; all by Student's t.
-//! - [`ratio`]: the ratio of two paired means, by Fieller's theorem.
+//! - [`mod@ratio`]: the ratio of two paired means, by Fieller's theorem.
 //! - [`share`]: Clopper-Pearson bounds of a share of seeds.
 //! - [`rank`]: rank correlation with an interval.
 //! - [`looks`]: looking at the same claim several times, and deciding.
