@@ -1,3 +1,4 @@
 //! Scenario files, arms, triggers, levers, outcomes, statistics, verdicts, claims.
 
+pub mod document;
 pub mod result;
