@@ -90,7 +90,7 @@
     ].filter((trace) => trace.x.length);
     const high = Math.max(25, ...traces.flatMap((t) => t.x.map((x, i) => x + (t.error_x ? t.error_x.array[i] : 0))));
     const name = (row) => `${plain(row.lever)}  <b>${row.level ? (row.ours ? `[${row.level}]` : row.level) : "-"}</b>`;
-    const words = (row) => ["pulled", "standing"].map((m) => row.modes[m]).filter(Boolean).map((r) => plain(r.verdict)).join(" · ");
+    const words = (row) => ["pulled", "standing"].map((m) => row.modes[m]).filter(Boolean).map((r) => plain(`${r.verdict} ${r.mark}`.trim())).join(" · ");
     const note = (i, row) => ({ xref: "paper", x: 1.01, xanchor: "left", y: i, text: words(row), showarrow: false, font: { size: 12 } });
     const shapes = [
       { type: "rect", yref: "paper", y0: 0, y1: 1, x0: -10, x1: 10, fillcolor: faint(colour("soft"), 0.16), line: { width: 0 }, layer: "below" },

@@ -1,4 +1,5 @@
 //! Claims as JUnit, Markdown, text, and against a baseline.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

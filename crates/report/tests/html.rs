@@ -1,4 +1,5 @@
 //! The page: what it says, that it says it safely, and that it asks nobody for anything.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

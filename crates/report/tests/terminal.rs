@@ -1,4 +1,5 @@
 //! What a terminal shows of a run. Golden files hold the words; properties hold the width.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

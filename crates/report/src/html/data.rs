@@ -66,6 +66,8 @@ struct Rung<'a> {
     ours: bool,
     lesson: Option<&'a str>,
     verdict: &'a str,
+    /// Agreement with the lesson: `=`, `+`, `≠` or a blank.
+    mark: &'static str,
     /// Change of harm against the control in percent: estimate, low, high.
     change: Option<[Number; 3]>,
 }
@@ -80,6 +82,7 @@ impl<'a> Rung<'a> {
             ours: arm.level_is_ours,
             lesson: arm.lesson.as_deref(),
             verdict: levers::verdict(arm),
+            mark: levers::mark(arm),
             change: change.map(|i| [i.mean, i.low, i.high].map(|x| Number(x * 100.0))),
         }
     }
@@ -215,8 +218,8 @@ mod tests {
 
     #[test]
     fn numbers_are_as_short_as_a_screen_needs() {
-        let numbers = [100.0, 0.004, -0.001, 3.14159, 12.345, 1234.56].map(Number);
-        assert_eq!(serde_json::to_string(&numbers).unwrap(), "[100,0,0,3.14,12.3,1235]");
+        let numbers = [100.0, 0.004, -0.001, 3.456, 12.345, 1234.56].map(Number);
+        assert_eq!(serde_json::to_string(&numbers).unwrap(), "[100,0,0,3.46,12.3,1235]");
     }
 
     #[test]
