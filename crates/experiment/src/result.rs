@@ -16,6 +16,9 @@ pub struct RunResult {
     pub schema: u32,
     /// The scenario's name.
     pub scenario: String,
+    /// The scenario file as a person would open it (as given, or its path in the repository); may be empty.
+    #[serde(default)]
+    pub file: String,
     /// SHA-256 of the scenario file's bytes, in hex.
     pub scenario_sha256: String,
     /// Settings changed on the command line (`--set`, `--duration`), as `path=value`.
@@ -222,6 +225,9 @@ pub struct Interval {
 pub struct Claim {
     /// The sentence.
     pub claim: String,
+    /// The arm it speaks of, as in [`Arm::arm`]; empty when it speaks of several.
+    #[serde(default)]
+    pub arm: String,
     /// `held`, `broken` or `not tested`.
     pub is: String,
     /// Why it was not tested; empty otherwise.

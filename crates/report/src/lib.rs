@@ -1,1 +1,30 @@
-//! What a run looks like: terminal, HTML, JUnit, Markdown.
+//! What a run looks like to a person: terminal, HTML page, JUnit, Markdown, and what changed since a baseline.
+//!
+//! Everything here reads a [`Story`](pumphandle_experiment::result::Story) or the
+//! [`RunResult`](pumphandle_experiment::result::RunResult) in it and returns text. Nothing here measures, judges,
+//! opens a file, or asks what terminal it writes to; the same input gives the same bytes.
+//!
+//! # Layout
+//!
+//! - [`terminal`]: the two stories side by side, the table of levers, what accumulates
+//! - [`html`]: the page (charts by plotly's script, which travels inside the page)
+//! - [`junit`], [`markdown`], [`check_text`]: claims, for machines, for job summaries, for people
+//! - [`baseline_diff`]: what changed between two lists of results, in sentences
+//! - `words`, `levers`, `accumulate`: what all of them share
+
+mod accumulate;
+mod baseline;
+mod check;
+mod html;
+mod junit;
+mod levers;
+mod markdown;
+mod terminal;
+mod words;
+
+pub use baseline::baseline_diff;
+pub use check::check_text;
+pub use html::html;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use terminal::{Terminal, terminal};
