@@ -82,6 +82,7 @@ pub struct Ledger {
 struct Book {
     tally: Tally,
     open: u64,
+    closed: bool,
     /// Sum over those still unanswered would need each due time; they are few: kept per second.
     unanswered_due: Vec<u32>,
 }
@@ -98,7 +99,7 @@ impl Ledger {
             censored: 0,
             lag: histogram(),
         };
-        let book = Book { tally, open: 0, unanswered_due: vec![0; seconds] };
+        let book = Book { tally, open: 0, closed: false, unanswered_due: vec![0; seconds] };
         Ledger { slo, harm_from, book: Mutex::new(book) }
     }
 
@@ -109,6 +110,9 @@ impl Ledger {
     /// A user who was due at `due` is sent at `sent`.
     pub fn arrived(&self, due: Time, sent: Time) {
         let mut book = self.lock();
+        if book.closed {
+            return;
+        }
         let second = book.second(due);
         book.tally.seconds[second].arrivals += 1;
         book.unanswered_due[second] += 1;
@@ -122,6 +126,9 @@ impl Ledger {
         let latency = done.since(due);
         let in_time = latency <= self.slo;
         let mut book = self.lock();
+        if book.closed {
+            return;
+        }
         let second = book.second(due);
         book.open -= 1;
         book.unanswered_due[second] -= 1;
@@ -149,8 +156,10 @@ impl Ledger {
     }
 
     /// Closes the book at `end`: the unanswered have waited until then.
-    pub fn close(self, end: Time) -> Tally {
-        let mut book = self.book.into_inner().unwrap_or_else(PoisonError::into_inner);
+    /// What happens after that is no longer written down.
+    pub fn close(&self, end: Time) -> Tally {
+        let mut book = self.lock();
+        book.closed = true;
         for second in 0..book.unanswered_due.len() {
             let due = Time::from_secs_f64(second as f64 + 0.5);
             for _ in 0..book.unanswered_due[second] {
@@ -159,7 +168,7 @@ impl Ledger {
                 book.tally.censored += u64::from(counts);
             }
         }
-        book.tally
+        book.tally.clone()
     }
 }
 

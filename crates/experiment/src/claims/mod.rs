@@ -1,0 +1,126 @@
+//! Sentences that are measured again by every check. A claim is held when the interval of what was measured
+//! lies inside what it says, broken when it lies wholly outside, and otherwise not tested.
+//!
+//! To add a kind of claim: a field of [`ClaimBody`], and its line in [`judge`].
+
+pub mod judge;
+
+use pumphandle_core::Dur;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Is;
+
+/// What a claim says: of one arm, at least one thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimBody {
+    /// `control`, a lever (pulled), or `LEVER@start` (standing).
+    pub arm: String,
+    /// It recovers, stays down, or does now one and now the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// It is down for good although its trigger has gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metastable: Option<bool>,
+    /// It recovers in most seeds, and on average within this time of the pull (or of the trigger's end).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovers_within: Option<Dur>,
+    /// The verdict on the lever is one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdict: Vec<Is>,
+    /// A measured quantity lies within bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
+}
+
+/// How an arm ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// In more than half of all seeds, with 95 % confidence.
+    Recovers,
+    /// In less than half of all seeds, with 95 % confidence.
+    StaysDown,
+    /// Neither: a knife-edge.
+    Mixed,
+}
+
+impl State {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Recovers => "recovers",
+            State::StaysDown => "stays down",
+            State::Mixed => "mixed",
+        }
+    }
+}
+
+/// A quantity of an arm, and where its mean over seeds has to lie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// Which quantity.
+    pub of: Quantity,
+    /// Over which part of the run.
+    #[serde(default)]
+    pub window: Window,
+    /// Of which service, for quantities of services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The mean is at least this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The mean is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+}
+
+/// What can be measured of an arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// Good answers per arrival, by due time.
+    GoodShare,
+    /// Good answers per second, by completion.
+    GoodputPerS,
+    /// Attempts arriving at a service per user arrival.
+    Amplification,
+    /// Share of a service's busy time spent for callers who had given up. Of the whole run.
+    WastedWork,
+    /// Work completed by a service per second.
+    CompletedPerS,
+    /// Mean level of a service's request queue.
+    QueueLevel,
+}
+
+impl Quantity {
+    /// Whether it is one of a service.
+    pub fn needs_service(self) -> bool {
+        !matches!(self, Quantity::GoodShare | Quantity::GoodputPerS)
+    }
+}
+
+/// A part of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// From the start to the trigger's start.
+    Before,
+    /// While the trigger lasts.
+    During,
+    /// From the trigger's end to the end.
+    After,
+    /// The last 60 s.
+    #[default]
+    LastMinute,
+    /// All of it.
+    All,
+}
+
+impl Window {
+    /// All of them.
+    pub const ALL: [Window; 5] =
+        [Window::Before, Window::During, Window::After, Window::LastMinute, Window::All];
+}

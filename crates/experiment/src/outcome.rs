@@ -1,0 +1,328 @@
+//! What one arm and seed came to: pure functions of its book and rows. Definitions:
+//!
+//! * **good share**: good / arrivals by *due* time, in bins; the baseline B is the good share before the
+//!   trigger for a pulse, else 1; a bin is healthy at 0.95 B or more;
+//! * **harm**: arrivals that were not good from the later of trigger and pull to the end;
+//! * **onset**: the first of three bins in a row under B / 2;
+//! * **recovered** at R: the first healthy bin after the trigger from which at least 95 % of the bins, and
+//!   all of the last 30 s, are healthy;
+//! * **metastable**: a pulse, long after its end, not recovered and not rising.
+
+use std::collections::BTreeMap;
+
+use pumphandle_core::meter::{Flow, StockName};
+use pumphandle_load::ledger::Second;
+
+use crate::claims::Window;
+use crate::run::SeedRun;
+use crate::run::rows::Rows;
+use crate::scenario::{Kind, Scenario};
+
+/// A bin is healthy from this share of the baseline on.
+pub const HEALTHY: f64 = 0.95;
+
+/// The parts of a run, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timeline {
+    /// What sort of incident it is.
+    pub kind: Kind,
+    /// Start and end of the trigger; a trigger that does not end, ends with the run.
+    pub trigger: Option<(f64, f64)>,
+    /// When pulled levers act.
+    pub pull: f64,
+    /// The end of arrivals.
+    pub end: usize,
+    /// Width of the bins.
+    pub bin: usize,
+    /// The SLO latency.
+    pub slo: f64,
+}
+
+impl Timeline {
+    /// Of a checked scenario.
+    pub fn of(scenario: &Scenario) -> Timeline {
+        let end = scenario.duration.0.as_secs_f64();
+        let trigger = scenario
+            .trigger_window()
+            .map(|(from, to)| (from.as_secs_f64(), to.map_or(end, |to| to.as_secs_f64())));
+        Timeline {
+            kind: scenario.kind,
+            trigger,
+            pull: scenario.pull.map_or(0.0, |pull| pull.0.as_secs_f64()),
+            end: end.ceil() as usize,
+            bin: scenario.bin_s(),
+            slo: scenario.slo.latency.0.as_secs_f64(),
+        }
+    }
+
+    /// The seconds of a window; `None` if the run has no such part.
+    pub fn window(&self, window: Window) -> Option<std::ops::Range<usize>> {
+        let whole = |seconds: f64| (seconds.round() as usize).min(self.end);
+        let range = match (window, self.trigger) {
+            (Window::All, _) => 0..self.end,
+            (Window::LastMinute, _) => self.end.saturating_sub(60)..self.end,
+            (Window::Before, Some((from, _))) => 0..whole(from),
+            (Window::Before, None) => 0..self.end,
+            (Window::During, Some((from, to))) => whole(from)..whole(to),
+            (Window::After, Some((_, to))) => whole(to)..self.end,
+            (Window::During | Window::After, None) => return None,
+        };
+        (!range.is_empty()).then_some(range)
+    }
+
+    /// Since when harm counts, for a lever that acts at `pull`.
+    pub fn harm_from(&self, pull: f64) -> usize {
+        self.trigger.map_or(0.0, |(from, _)| from).max(pull).round() as usize
+    }
+}
+
+/// One arm and seed, judged by itself.
+#[derive(Clone, Debug)]
+pub struct SeedOutcome {
+    /// Users.
+    pub arrivals: f64,
+    /// Good answers.
+    pub good: f64,
+    /// Fallbacks in time.
+    pub degraded: f64,
+    /// With the harm window of pulled levers.
+    pub pulled: Judged,
+    /// With the harm window of standing levers.
+    pub standing: Judged,
+    /// The same, with fallbacks counted as good.
+    pub pulled_degraded: Judged,
+    /// The same, with fallbacks counted as good.
+    pub standing_degraded: Judged,
+    /// By window.
+    pub good_share: BTreeMap<Window, f64>,
+    /// Good answers per second by completion, by window.
+    pub goodput: BTreeMap<Window, f64>,
+    /// By service, in the scenario's order, then by window.
+    pub services: Vec<BTreeMap<Window, ServiceOutcome>>,
+}
+
+/// One service over one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServiceOutcome {
+    /// Attempts that reached it per user arrival.
+    pub amplification: Option<f64>,
+    /// Share of busy time spent for nobody.
+    pub wasted: Option<f64>,
+    /// Correct answers per second.
+    pub completed_per_s: f64,
+    /// Mean level of the request queue at seconds' ends.
+    pub queue: f64,
+}
+
+/// What levers are judged by, for one harm window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// Arrivals in the harm window.
+    pub arrivals: f64,
+    /// Those that were not good.
+    pub harm: f64,
+    /// harm / arrivals.
+    pub harm_share: f64,
+    /// Errors and unanswered / arrivals.
+    pub error_share: f64,
+    /// Work completed per second by all services but the first.
+    pub completed_per_s: f64,
+    /// Whether it recovered, where there was something to recover from.
+    pub recovered: bool,
+    /// Seconds from the later of trigger end and pull to the recovery.
+    pub recovery_s: Option<f64>,
+    /// Seconds from the trigger's start to the onset.
+    pub onset_s: Option<f64>,
+    /// Down for good.
+    pub metastable: bool,
+    /// Of the bins outside of the trigger and its aftermath, how many were healthy.
+    pub healthy_outside: f64,
+    /// Good share of the last minute.
+    pub last_minute: f64,
+}
+
+/// Judges one run.
+pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
+    let seconds = &run.tally.seconds;
+    let bins = |degraded| Bins::new(timeline, seconds, degraded);
+    let (plain, lenient) = (bins(false), bins(true));
+    let judged = |bins: &Bins<'_>, pull: f64| bins.judge(pull, &run.rows);
+    let total = |count: fn(&Second) -> u32| seconds.iter().map(|s| f64::from(count(s))).sum::<f64>();
+    let by_window = |value: &dyn Fn(std::ops::Range<usize>) -> Option<f64>| {
+        let windows = Window::ALL.into_iter();
+        windows.filter_map(|w| Some((w, value(timeline.window(w)?)?))).collect::<BTreeMap<_, _>>()
+    };
+    let services = run.rows.first().map_or(0, Vec::len);
+    SeedOutcome {
+        arrivals: total(|s| s.arrivals),
+        good: total(|s| s.good),
+        degraded: total(|s| s.degraded),
+        pulled: judged(&plain, timeline.pull),
+        standing: judged(&plain, 0.0),
+        pulled_degraded: judged(&lenient, timeline.pull),
+        standing_degraded: judged(&lenient, 0.0),
+        good_share: by_window(&|range| share(&seconds[range], |s| s.good)),
+        goodput: by_window(&|range| {
+            let length = range.len() as f64;
+            Some(seconds[range].iter().map(|s| f64::from(s.completed_good)).sum::<f64>() / length)
+        }),
+        services: (0..services)
+            .map(|service| {
+                let windows = Window::ALL.into_iter();
+                windows
+                    .filter_map(|w| Some((w, of_service(&run.rows, seconds, service, timeline.window(w)?))))
+                    .collect()
+            })
+            .collect(),
+    }
+}
+
+fn share(seconds: &[Second], count: impl Fn(&Second) -> u32) -> Option<f64> {
+    let arrivals: u64 = seconds.iter().map(|s| u64::from(s.arrivals)).sum();
+    let counted: u64 = seconds.iter().map(|s| u64::from(count(s))).sum();
+    (arrivals > 0).then(|| counted as f64 / arrivals as f64)
+}
+
+fn of_service(
+    rows: &Rows,
+    seconds: &[Second],
+    service: usize,
+    range: std::ops::Range<usize>,
+) -> ServiceOutcome {
+    let rows = &rows[range.start.min(rows.len())..range.end.min(rows.len())];
+    let sum = |flow: Flow| rows.iter().map(|row| row[service].flow(flow)).sum::<u64>() as f64;
+    let arrivals: u64 = seconds[range].iter().map(|s| u64::from(s.arrivals)).sum();
+    let busy = sum(Flow::BusyNanos);
+    let queue: u64 = rows.iter().map(|row| u64::from(row[service].stock(StockName::Queue).level)).sum();
+    let length = rows.len().max(1) as f64;
+    ServiceOutcome {
+        amplification: (arrivals > 0).then(|| sum(Flow::Arrived) / arrivals as f64),
+        wasted: (busy > 0.0).then(|| sum(Flow::WastedNanos) / busy),
+        completed_per_s: sum(Flow::Completed) / length,
+        queue: queue as f64 / length,
+    }
+}
+
+/// Good shares by bin.
+struct Bins<'a> {
+    timeline: &'a Timeline,
+    seconds: &'a [Second],
+    degraded: bool,
+    /// Good share of each bin; bins without arrivals have none.
+    shares: Vec<Option<f64>>,
+    baseline: f64,
+}
+
+impl<'a> Bins<'a> {
+    fn new(timeline: &'a Timeline, seconds: &'a [Second], degraded: bool) -> Bins<'a> {
+        let good = move |s: &Second| s.good + if degraded { s.degraded } else { 0 };
+        // A last bin that is not whole would be judged by too few arrivals.
+        let shares: Vec<Option<f64>> =
+            seconds.chunks_exact(timeline.bin).map(|bin| share(bin, good)).collect();
+        let baseline = match (timeline.kind, timeline.window(Window::Before)) {
+            (Kind::Pulse, Some(before)) => share(&seconds[before], good).unwrap_or(1.0),
+            _ => 1.0,
+        };
+        Bins { timeline, seconds, degraded, shares, baseline }
+    }
+
+    fn good(&self, second: &Second) -> u32 {
+        second.good + if self.degraded { second.degraded } else { 0 }
+    }
+
+    fn healthy(&self, bin: usize) -> bool {
+        self.shares[bin].is_none_or(|share| share >= HEALTHY * self.baseline)
+    }
+
+    fn judge(&self, pull: f64, rows: &Rows) -> Judged {
+        let timeline = self.timeline;
+        let harm_from = timeline.harm_from(pull).min(self.seconds.len());
+        let window = &self.seconds[harm_from..];
+        let arrivals: f64 = window.iter().map(|s| f64::from(s.arrivals)).sum();
+        let good: f64 = window.iter().map(|s| f64::from(self.good(s))).sum();
+        let errors: f64 = window.iter().map(|s| f64::from(s.errors + s.unanswered())).sum();
+        let part = |n: f64| if arrivals > 0.0 { n / arrivals } else { 0.0 };
+        let recovered_at = self.recovered_at();
+        let counted_from = timeline.trigger.map_or(0.0, |(_, to)| to).max(pull);
+        let last_minute = timeline.window(Window::LastMinute);
+        Judged {
+            arrivals,
+            harm: arrivals - good,
+            harm_share: part(arrivals - good),
+            error_share: part(errors),
+            completed_per_s: completed(rows, harm_from),
+            recovered: recovered_at.is_some(),
+            recovery_s: recovered_at.map(|at| (at - counted_from).max(0.0)),
+            onset_s: self.onset().map(|at| at - timeline.trigger.map_or(0.0, |(from, _)| from)),
+            metastable: recovered_at.is_none() && self.metastable(),
+            healthy_outside: self.healthy_outside(),
+            last_minute: last_minute
+                .and_then(|range| share(&self.seconds[range], |s| self.good(s)))
+                .unwrap_or(1.0),
+        }
+    }
+
+    fn start(&self, bin: usize) -> f64 {
+        (bin * self.timeline.bin) as f64
+    }
+
+    /// The start of the first healthy bin, after the trigger, from which it stays healthy.
+    fn recovered_at(&self) -> Option<f64> {
+        let n = self.shares.len();
+        let after = self.timeline.trigger.map_or(0.0, |(_, to)| to);
+        let last = (30.0 / self.timeline.bin as f64).ceil() as usize;
+        if (n.saturating_sub(last)..n).any(|bin| !self.healthy(bin)) {
+            return None;
+        }
+        let mut healthy = 0_usize;
+        let mut found = None;
+        for (from_end, bin) in (0..n).rev().enumerate() {
+            if self.start(bin) < after {
+                break;
+            }
+            healthy += usize::from(self.healthy(bin));
+            if self.healthy(bin) && healthy as f64 >= 0.95 * (from_end + 1) as f64 {
+                found = Some(self.start(bin));
+            }
+        }
+        found
+    }
+
+    fn onset(&self) -> Option<f64> {
+        let from = self.timeline.trigger.map_or(0.0, |(from, _)| from);
+        let down = |bin: usize| self.shares[bin].is_some_and(|share| share < self.baseline / 2.0);
+        let mut bins = (0..self.shares.len().saturating_sub(2)).filter(|&bin| self.start(bin + 1) > from);
+        bins.find(|&bin| (bin..bin + 3).all(down)).map(|bin| self.start(bin).max(from))
+    }
+
+    fn metastable(&self) -> bool {
+        let Some((from, to)) = self.timeline.trigger else { return false };
+        let after = self.timeline.end as f64 - to;
+        if self.timeline.kind != Kind::Pulse || after < (5.0 * (to - from)).max(120.0) {
+            return false;
+        }
+        let quarter = &self.shares[self.shares.len() - self.shares.len() / 4..];
+        let mean = |bins: &[Option<f64>]| {
+            let known: Vec<f64> = bins.iter().copied().flatten().collect();
+            known.iter().sum::<f64>() / known.len().max(1) as f64
+        };
+        let (first, second) = quarter.split_at(quarter.len() / 2);
+        mean(second) - mean(first) <= 0.05 * self.baseline
+    }
+
+    fn healthy_outside(&self) -> f64 {
+        let (from, to) = self.timeline.trigger.unwrap_or((0.0, 0.0));
+        let to = if self.timeline.trigger.is_some() { to + self.timeline.slo + 10.0 } else { 0.0 };
+        let outside: Vec<usize> = (0..self.shares.len())
+            .filter(|&bin| self.start(bin + 1) <= from || self.start(bin) >= to)
+            .collect();
+        let healthy = outside.iter().filter(|&&bin| self.healthy(bin)).count();
+        if outside.is_empty() { 1.0 } else { healthy as f64 / outside.len() as f64 }
+    }
+}
+
+fn completed(rows: &Rows, from: usize) -> f64 {
+    let rows = &rows[from.min(rows.len())..];
+    let done: u64 = rows.iter().flat_map(|row| row.iter().skip(1)).map(|row| row.flow(Flow::Completed)).sum();
+    done as f64 / rows.len().max(1) as f64
+}

@@ -1,0 +1,154 @@
+//! From a checked scenario to the arms that are run: for each lever and mode, the settings at the start and
+//! what is done when. A treatment is the control plus one lever; everything else is the same.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use pumphandle_load::plan::Spike;
+use pumphandle_stack::{ServiceSettings, StackSettings};
+use serde_json::Value;
+
+use crate::result::Change;
+use crate::scenario::levers::{Lever, Mode, Restart};
+use crate::scenario::triggers::Act;
+use crate::scenario::{Scenario, paths};
+
+/// One arm, ready to run.
+#[derive(Clone, Debug)]
+pub struct ArmPlan {
+    /// `control`, `LEVER` or `LEVER@start`.
+    pub name: String,
+    /// The lever; none for the control.
+    pub lever: Option<String>,
+    /// How it is tried.
+    pub mode: Option<Mode>,
+    /// Settings at the start.
+    pub settings: StackSettings,
+    /// What is done when, in the order of time.
+    pub actions: Vec<(Duration, Action)>,
+}
+
+/// Something done to a running stack.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// New settings for a service.
+    Set(String, Box<ServiceSettings>),
+    /// Services lose what is inside and are away for a while.
+    Restart(Vec<String>, Duration),
+}
+
+/// The control.
+pub fn control(scenario: &Scenario) -> ArmPlan {
+    ArmPlan {
+        name: "control".to_owned(),
+        lever: None,
+        mode: None,
+        settings: scenario.services.clone(),
+        actions: Vec::new(),
+    }
+}
+
+/// One treatment.
+///
+/// # Errors
+///
+/// What is wrong with the lever: the path of the setting (within the lever) and a sentence.
+pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan, Vec<(String, String)>> {
+    let lever = &scenario.levers[name];
+    let begins = match mode {
+        Mode::Standing => Duration::ZERO,
+        Mode::Pulled => scenario.pull.unwrap_or_default().0,
+    };
+    let mut plan = ArmPlan {
+        name: if mode == Mode::Pulled { name.to_owned() } else { format!("{name}@start") },
+        lever: Some(name.to_owned()),
+        mode: Some(mode),
+        ..control(scenario)
+    };
+    let mut now = scenario.services.clone();
+    let mut wrong = Vec::new();
+    for (i, (after, set, restart)) in steps(lever).into_iter().enumerate() {
+        let place = if i == 0 { String::new() } else { format!("then[{}].", i - 1) };
+        let at = begins + after;
+        for service in changed_services(&mut now, set, &place, &mut wrong) {
+            plan.actions.push((at, Action::Set(service.clone(), Box::new(now[&service].clone()))));
+        }
+        if let Some(restart) = restart {
+            plan.actions.push((at, Action::Restart(restart.services.clone(), restart.down.0)));
+        }
+    }
+    if mode == Mode::Standing {
+        // In place from the start means: there is no moment at which anything changes.
+        plan.actions.retain(|(at, action)| match action {
+            Action::Set(service, settings) if at.is_zero() => {
+                plan.settings[service] = (**settings).clone();
+                false
+            }
+            _ => true,
+        });
+    }
+    plan.actions.sort_by_key(|(at, _)| *at);
+    if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
+}
+
+type StepOf<'a> = (Duration, &'a IndexMap<String, Value>, Option<&'a Restart>);
+
+fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
+    let first = (Duration::ZERO, &lever.set, lever.restart.as_ref());
+    let then = lever.then.iter().map(|step| (step.after.0, &step.set, step.restart.as_ref()));
+    std::iter::once(first).chain(then).collect()
+}
+
+fn changed_services(
+    settings: &mut StackSettings,
+    set: &IndexMap<String, Value>,
+    place: &str,
+    wrong: &mut Vec<(String, String)>,
+) -> Vec<String> {
+    let mut services: Vec<String> = Vec::new();
+    for (path, value) in set {
+        match paths::set(settings, path, value) {
+            Ok(service) if !services.contains(&service) => services.push(service),
+            Ok(_) => {}
+            Err(message) => wrong.push((format!("{place}set.{path}"), message)),
+        }
+    }
+    services
+}
+
+/// What a lever changes, in words.
+pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
+    let mut now = scenario.services.clone();
+    let mut changes = Vec::new();
+    for (after, set, restart) in steps(lever) {
+        let when =
+            if after.is_zero() { String::new() } else { format!(" (after {} s)", after.as_secs_f64()) };
+        for (path, value) in set {
+            let old = paths::show(&now, path);
+            // A lever whose path is wrong has been refused before it gets here.
+            let _ = paths::set(&mut now, path, value);
+            changes.push(Change { path: format!("{path}{when}"), old, new: paths::show(&now, path) });
+        }
+        for service in restart.iter().flat_map(|restart| &restart.services) {
+            let down = restart.map_or(0.0, |restart| restart.down.secs_f64());
+            changes.push(Change {
+                path: format!("{service}{when}"),
+                old: "-".to_owned(),
+                new: format!("restarted, away for {down} s"),
+            });
+        }
+    }
+    changes
+}
+
+/// The traffic spikes of the timeline.
+pub fn spikes(scenario: &Scenario) -> Vec<Spike> {
+    scenario
+        .timeline
+        .iter()
+        .filter_map(|trigger| match trigger.act() {
+            Act::Spike(spike) => Some(spike),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,167 @@
+//! One arm under one seed, on whichever clock the thread is on: load, timeline, sampling, and the end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pumphandle_core::World;
+use pumphandle_core::meter::StockName;
+use pumphandle_core::time::{self, Order, Time, now};
+use pumphandle_load::driver::{self, Target};
+use pumphandle_load::plan::Arrivals;
+use pumphandle_load::{Ledger, Plan, Tally};
+use pumphandle_stack::Stack;
+
+use crate::plan::{Action, ArmPlan, spikes};
+use crate::run::rows::{Rows, sample};
+use crate::scenario::Scenario;
+use crate::scenario::triggers::Act;
+
+/// How long a run waits after its last arrival for answers still under way.
+pub const DRAIN: Duration = Duration::from_secs(120);
+
+/// What one arm and seed left behind.
+#[derive(Debug)]
+pub struct SeedRun {
+    /// What became of the users.
+    pub tally: Tally,
+    /// Every service, every second.
+    pub rows: Rows,
+    /// Number of events, and their digest.
+    pub events: (u64, String),
+    /// The digest when the pulled levers act, before they do.
+    pub events_before_pull: (u64, String),
+    /// The event log, if it was kept.
+    pub kept: Option<Vec<u8>>,
+    /// Stocks whose accounts do not add up, in words: a defect of the rig.
+    pub wrong_accounts: Vec<String>,
+    /// Attempts sent by all services.
+    pub attempts: u64,
+}
+
+/// Who sends the load.
+pub enum Generator {
+    /// A task of the run itself.
+    Within,
+    /// A thread outside: it is handed the target.
+    Outside(Box<dyn FnOnce(Target) + Send>),
+}
+
+/// Runs `arm` on an already started stack.
+pub async fn conduct(scenario: &Scenario, arm: &ArmPlan, stack: Arc<Stack>, generator: Generator) -> SeedRun {
+    let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
+    let end = Time::ZERO + scenario.duration.0;
+    let world = Arc::clone(stack.world());
+    let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
+    let target = Target { entry: stack.entry(), ledger: Arc::clone(&ledger), world: Arc::clone(&world) };
+    match (&scenario.load.arrivals, generator) {
+        (Arrivals::Closed(closed), _) => driver::closed_loop(&target, closed, end),
+        (_, Generator::Outside(send)) => send(target),
+        (_, Generator::Within) => {
+            let plan = Plan::new(&scenario.load, &spikes(scenario), world.draws, end);
+            time::spawn("the arrivals", driver::open_loop(target, plan));
+        }
+    }
+    let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
+    time::spawn("the sampler", sample(Arc::clone(&stack), seconds, Arc::clone(&rows)));
+    let before_pull = Arc::new(Mutex::new((0, String::new())));
+    time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
+    time::sleep_until(end, Order::sample(2)).await;
+    driver::drain(&ledger, end + DRAIN).await;
+    let closed_at = now();
+    let wrong_accounts = audit(&stack);
+    let attempts = attempts(&stack);
+    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    let events_before_pull = std::mem::take(&mut *before_pull.lock().unwrap_or_else(PoisonError::into_inner));
+    SeedRun {
+        tally: ledger.close(closed_at),
+        rows,
+        events: world.log.digest(),
+        events_before_pull,
+        kept: world.log.take(),
+        wrong_accounts,
+        attempts,
+    }
+}
+
+/// Since when arrivals count for the percentiles of latency: the later of trigger and pull.
+fn harm_from(scenario: &Scenario) -> Time {
+    let trigger = scenario.trigger_window().map_or(Duration::ZERO, |(from, _)| from);
+    Time::ZERO + trigger.max(scenario.pull.unwrap_or_default().0)
+}
+
+enum Happening {
+    Begin(usize, Act),
+    End(usize),
+    Pull,
+    Do(Action),
+}
+
+/// Triggers and levers, in the order of time; at one instant triggers end before others begin, and levers
+/// come last.
+fn timeline(
+    scenario: &Scenario,
+    arm: &ArmPlan,
+    stack: Arc<Stack>,
+    before_pull: Arc<Mutex<(u64, String)>>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let mut all: Vec<(Duration, u8, Happening)> = Vec::new();
+    for (i, trigger) in scenario.timeline.iter().enumerate() {
+        all.push((trigger.from.0, 1, Happening::Begin(i, trigger.act())));
+        if let Some(end) = trigger.end() {
+            all.push((end, 0, Happening::End(i)));
+        }
+    }
+    if let Some(pull) = scenario.pull {
+        all.push((pull.0, 2, Happening::Pull));
+    }
+    for (at, action) in &arm.actions {
+        all.push((*at, 3, Happening::Do(action.clone())));
+    }
+    all.sort_by_key(|(at, rank, _)| (*at, *rank));
+    async move {
+        for (i, (at, _, happening)) in (0_u64..).zip(all) {
+            time::sleep_until(Time::ZERO + at, Order::timeline(i)).await;
+            match happening {
+                Happening::Begin(i, Act::Disturb(service, disturbance)) => {
+                    stack.disturb(i, &service, disturbance)
+                }
+                Happening::Begin(_, Act::Restart(service, down)) => stack.restart(&service, down),
+                Happening::Begin(_, Act::Spike(_)) => {}
+                Happening::End(i) => stack.calm(i),
+                Happening::Pull => {
+                    *before_pull.lock().unwrap_or_else(PoisonError::into_inner) = stack.world().log.digest();
+                }
+                Happening::Do(Action::Set(service, settings)) => stack.set(&service, *settings),
+                Happening::Do(Action::Restart(services, down)) => {
+                    services.iter().for_each(|service| stack.restart(service, down));
+                }
+            }
+        }
+    }
+}
+
+/// Little's law as an identity, and levels against flows, for every stock of every service.
+fn audit(stack: &Stack) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, (snapshot, _)) in stack.services().zip(stack.read()) {
+        for &stock in StockName::ALL {
+            let reading = snapshot.stock(stock);
+            if reading.level != reading.inflow - reading.outflow || reading.integral != reading.sojourns {
+                wrong.push(format!("{name}.{}: {reading:?}", stock.name()));
+            }
+        }
+    }
+    wrong
+}
+
+fn attempts(stack: &Stack) -> u64 {
+    use pumphandle_core::meter::Flow;
+    stack.read().iter().map(|(snapshot, _)| snapshot.flow(Flow::Arrived)).sum()
+}
+
+/// Builds the stack of `arm` under `seed` in memory and runs it, on the clock of this thread.
+pub async fn conduct_in_memory(scenario: &Scenario, arm: &ArmPlan, seed: u64, keep_events: bool) -> SeedRun {
+    let world = World::new(seed, keep_events);
+    let stack = Arc::new(Stack::start(world, &arm.settings));
+    conduct(scenario, arm, stack, Generator::Within).await
+}

@@ -1,0 +1,73 @@
+//! Virtual time: every (arm, seed) is a simulation of its own; they are spread over the cores by a common
+//! counter and come back in order, so that the number of threads cannot be seen in any result.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use pumphandle_core::time::{Stalled, simulate};
+
+use crate::plan::ArmPlan;
+use crate::run::arm::{SeedRun, conduct_in_memory};
+use crate::scenario::Scenario;
+
+/// One simulation to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The arm.
+    pub arm: &'a ArmPlan,
+    /// The seed.
+    pub seed: u64,
+    /// Keep the event log.
+    pub keep_events: bool,
+}
+
+/// Runs one arm under one seed.
+///
+/// # Errors
+///
+/// [`Stalled`], which is a defect of the rig.
+pub fn run_one(scenario: &Scenario, job: &Job<'_>) -> Result<SeedRun, Stalled> {
+    simulate(conduct_in_memory(scenario, job.arm, job.seed, job.keep_events))
+}
+
+/// Runs `jobs` on `threads` threads and hands each result to `done`, in the order of the jobs. Stops early
+/// when `stop` becomes true; what was finished in order until then has been handed over.
+///
+/// # Panics
+///
+/// If a simulation panics.
+pub fn run_all(
+    scenario: &Scenario,
+    jobs: &[Job<'_>],
+    threads: usize,
+    stop: &AtomicBool,
+    mut done: impl FnMut(usize, Result<SeedRun, Stalled>),
+) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        // Bounded, so that a slow first job does not pile up the results of the others.
+        let (send, receive) = mpsc::sync_channel(threads * 4);
+        for _ in 0..threads.max(1) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(i) else { return };
+                    if stop.load(Ordering::Relaxed) || send.send((i, run_one(scenario, job))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut early = std::collections::BTreeMap::new();
+        let mut expected = 0;
+        for (i, result) in receive {
+            early.insert(i, result);
+            while let Some(result) = early.remove(&expected) {
+                done(expected, result);
+                expected += 1;
+            }
+        }
+    });
+}

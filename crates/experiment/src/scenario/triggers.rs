@@ -1,0 +1,208 @@
+//! What starts an incident. A trigger is its public fields, what it does to the stack or to the load, and a
+//! check that it did. To add one: a variant of [`Does`] with its fields, and its three arms below.
+
+use std::time::Duration;
+
+use pumphandle_core::meter::Flow;
+use pumphandle_core::{Dur, Share, Time};
+use pumphandle_load::plan::Spike;
+use pumphandle_stack::Disturbance;
+use pumphandle_stack::disturbance::Hold;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something that happens to the stack or the load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// Its name.
+    pub trigger: String,
+    /// When it begins.
+    pub from: Dur,
+    /// How long it lasts; it does not end if absent.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Dur>,
+    /// What it does.
+    #[serde(rename = "do")]
+    pub does: Does,
+}
+
+/// What a trigger does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Does {
+    /// A service's work takes longer.
+    SlowDown(SlowDown),
+    /// The way to a service takes longer.
+    AddLatency(AddLatency),
+    /// A share of the calls to a service fail.
+    Errors(SomeCalls),
+    /// A share of the calls to a service get a worker and are never answered.
+    Hang(SomeCalls),
+    /// A service loses a share of its workers.
+    LoseCapacity(LoseCapacity),
+    /// A service holds all calls at its door and lets them in at once when it ends.
+    Outage(Outage),
+    /// More users arrive.
+    TrafficSpike(TrafficSpike),
+    /// A service restarts: all that is inside is lost, and nobody gets in until it ends.
+    Restart(Outage),
+}
+
+/// A service's work takes `factor` times as long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowDown {
+    /// Which service.
+    pub service: String,
+    /// How many times slower.
+    #[schemars(range(min = 0.001, max = 1_000_000.0))]
+    pub factor: f64,
+}
+
+/// The way to a service takes longer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddLatency {
+    /// Which service.
+    pub service: String,
+    /// By how much.
+    pub latency: Dur,
+}
+
+/// A share of the calls to a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SomeCalls {
+    /// Which service.
+    pub service: String,
+    /// How many of its calls.
+    pub share: Share,
+}
+
+/// A service loses workers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoseCapacity {
+    /// Which service; it must have a number of workers.
+    pub service: String,
+    /// The share of its workers that is lost.
+    pub share: Share,
+}
+
+/// A service is away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// Which service.
+    pub service: String,
+}
+
+/// More users arrive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficSpike {
+    /// By what the arrival rate is multiplied.
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub factor: f64,
+}
+
+/// How a trigger acts.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// By disturbing a service from its start to its end.
+    Disturb(String, Disturbance),
+    /// By restarting a service at its start.
+    Restart(String, Duration),
+    /// By changing the arrival plan.
+    Spike(Spike),
+}
+
+/// What shows that a trigger took effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Work of the service took at least this many times as long as before.
+    Slower(String, f64),
+    /// This flow of the service was above zero while it lasted.
+    Counted(String, Flow),
+    /// All workers that were left were busy at some second's end.
+    Exhausted(String, f64),
+    /// At least this many times the arrivals of before.
+    MoreArrivals(f64),
+}
+
+impl Trigger {
+    /// When it ends, if it does.
+    pub fn end(&self) -> Option<Duration> {
+        self.lasts.map(|lasts| self.from.0 + lasts.0)
+    }
+
+    /// The service it acts on, if it acts on one.
+    pub fn service(&self) -> Option<&str> {
+        match &self.does {
+            Does::SlowDown(it) => Some(&it.service),
+            Does::AddLatency(it) => Some(&it.service),
+            Does::Errors(it) | Does::Hang(it) => Some(&it.service),
+            Does::LoseCapacity(it) => Some(&it.service),
+            Does::Outage(it) | Does::Restart(it) => Some(&it.service),
+            Does::TrafficSpike(_) => None,
+        }
+    }
+
+    /// How it acts.
+    pub fn act(&self) -> Act {
+        let quiet = Disturbance::default();
+        match &self.does {
+            Does::SlowDown(it) => Act::Disturb(it.service.clone(), Disturbance { slow: it.factor, ..quiet }),
+            Does::AddLatency(it) => {
+                Act::Disturb(it.service.clone(), Disturbance { latency: it.latency.0, ..quiet })
+            }
+            Does::Errors(it) => Act::Disturb(it.service.clone(), Disturbance { errors: it.share.0, ..quiet }),
+            Does::Hang(it) => Act::Disturb(it.service.clone(), Disturbance { hang: it.share.0, ..quiet }),
+            Does::LoseCapacity(it) => {
+                Act::Disturb(it.service.clone(), Disturbance { capacity: 1.0 - it.share.0, ..quiet })
+            }
+            Does::Outage(it) => {
+                Act::Disturb(it.service.clone(), Disturbance { hold: Some(Hold::default()), ..quiet })
+            }
+            Does::Restart(it) => {
+                Act::Restart(it.service.clone(), self.lasts.map_or(Duration::ZERO, |lasts| lasts.0))
+            }
+            Does::TrafficSpike(it) => {
+                let from = Time::ZERO + self.from.0;
+                let to = self.lasts.map_or(Time::MAX, |lasts| from + lasts.0);
+                Act::Spike(Spike { from, to, factor: it.factor })
+            }
+        }
+    }
+
+    /// What shows that it took effect.
+    pub fn effect(&self) -> Effect {
+        match &self.does {
+            // Half of what it should be: the rest of the service time may not be work.
+            Does::SlowDown(it) => {
+                Effect::Slower(it.service.clone(), 1.0 + (it.factor - 1.0).abs().max(0.2) / 2.0)
+            }
+            Does::AddLatency(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
+            Does::Errors(it) | Does::Hang(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
+            Does::Outage(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
+            Does::LoseCapacity(it) => Effect::Exhausted(it.service.clone(), 1.0 - it.share.0),
+            Does::Restart(it) => Effect::Counted(it.service.clone(), Flow::Disconnected),
+            Does::TrafficSpike(it) => Effect::MoreArrivals(1.0 + (it.factor - 1.0) / 2.0),
+        }
+    }
+
+    /// What it does, in words.
+    pub fn words(&self) -> String {
+        match &self.does {
+            Does::SlowDown(it) => format!("{} {}x slower", it.service, it.factor),
+            Does::AddLatency(it) => format!("{} more on the way to {}", it.latency, it.service),
+            Does::Errors(it) => format!("{}% of calls to {} fail", it.share.0 * 100.0, it.service),
+            Does::Hang(it) => format!("{}% of calls to {} hang", it.share.0 * 100.0, it.service),
+            Does::LoseCapacity(it) => format!("{} loses {}% of its workers", it.service, it.share.0 * 100.0),
+            Does::Outage(it) => format!("{} holds all calls", it.service),
+            Does::Restart(it) => format!("{} restarts", it.service),
+            Does::TrafficSpike(it) => format!("{}x the arrivals", it.factor),
+        }
+    }
+}
