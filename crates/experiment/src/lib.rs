@@ -14,10 +14,13 @@
 
 pub mod claims;
 pub mod document;
+pub mod measure;
 pub mod outcome;
 pub mod plan;
 pub mod result;
 pub mod run;
 pub mod scenario;
 pub mod stats;
+pub mod story;
+pub mod validity;
 pub mod verdict;

@@ -3,6 +3,7 @@
 
 pub mod arm;
 pub mod rows;
+pub mod series;
 pub mod virtual_clock;
 
 pub use arm::{SeedRun, conduct};

@@ -1,8 +1,10 @@
 //! One incident file: what can be written in it. Everything here is shape and documentation (the JSON Schema
 //! is made from it); what the shape cannot refuse is refused in [`check`].
 
+pub mod check;
 pub mod levers;
 pub mod paths;
+pub mod read;
 pub mod triggers;
 
 use std::time::Duration;

@@ -1,0 +1,191 @@
+//! Measuring: the control and its treatments, seed by seed. What comes out is everything that verdicts,
+//! claims and reports are made from.
+
+use std::sync::atomic::AtomicBool;
+
+use hdrhistogram::Histogram;
+
+use crate::outcome::{SeedOutcome, Timeline, judge};
+use crate::plan::ArmPlan;
+use crate::run::SeedRun;
+use crate::run::rows::Rows;
+use crate::run::series::Series;
+use crate::run::virtual_clock::{Job, run_all};
+use crate::scenario::Scenario;
+use crate::validity;
+
+/// One arm over the seeds measured so far.
+#[derive(Debug)]
+pub struct MeasuredArm {
+    /// What was run.
+    pub plan: ArmPlan,
+    /// By seed.
+    pub seeds: Vec<SeedOutcome>,
+    /// Reasons against this arm.
+    pub reasons: Vec<String>,
+    /// Digest of the event log, by seed.
+    pub events: Vec<String>,
+    /// For drawing.
+    pub series: Series,
+    /// Latencies of the harm window, all seeds, microseconds.
+    pub latency: Histogram<u64>,
+    /// Of them, never answered.
+    pub censored: u64,
+    /// The first seed's rows.
+    pub first_rows: Option<Rows>,
+    /// The first seed's event log, if it was kept.
+    pub kept: Option<Vec<u8>>,
+    /// Attempts that reached a service, all seeds.
+    pub attempts: u64,
+}
+
+/// A control and its treatments.
+#[derive(Debug)]
+pub struct Measured {
+    /// The parts of the run.
+    pub timeline: Timeline,
+    /// The seeds measured by all arms.
+    pub seeds: Vec<u64>,
+    /// The control first.
+    pub arms: Vec<MeasuredArm>,
+    /// Reasons against the whole.
+    pub reasons: Vec<String>,
+    /// Stopped before all seeds were measured.
+    pub partial: bool,
+    /// Keep what is needed for drawing.
+    keep_series: bool,
+}
+
+/// How to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// Simulations at a time.
+    pub threads: usize,
+    /// Becomes true when somebody wants it to end.
+    pub stop: &'a AtomicBool,
+    /// Keep the first seed's event log of the first this many arms.
+    pub keep_events: usize,
+    /// Keep what is needed for drawing.
+    pub keep_series: bool,
+}
+
+impl Measured {
+    /// Nothing yet.
+    pub fn new(scenario: &Scenario, arms: Vec<ArmPlan>, keep_series: bool) -> Measured {
+        Measured {
+            timeline: Timeline::of(scenario),
+            seeds: Vec::new(),
+            arms: arms.into_iter().map(MeasuredArm::new).collect(),
+            reasons: Vec::new(),
+            partial: false,
+            keep_series,
+        }
+    }
+
+    /// Measures all arms under further seeds, in virtual time. `progress` is told of every finished run.
+    pub fn extend(&mut self, scenario: &Scenario, seeds: &[u64], how: &How<'_>, mut progress: impl FnMut()) {
+        let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
+        let first = self.seeds.is_empty();
+        // Seed by seed, so that an interruption leaves whole seeds.
+        let jobs: Vec<Job<'_>> = seeds
+            .iter()
+            .enumerate()
+            .flat_map(|(s, &seed)| {
+                plans.iter().enumerate().map(move |(a, arm)| {
+                    let keep_events = first && s == 0 && a < how.keep_events;
+                    Job { arm, seed, keep_events }
+                })
+            })
+            .collect();
+        let mut of_seed: Vec<SeedRun> = Vec::new();
+        run_all(scenario, &jobs, how.threads, how.stop, |i, result| {
+            progress();
+            match result {
+                Ok(run) => of_seed.push(run),
+                Err(stalled) => {
+                    self.note(format!("{} under seed {}: {stalled}", jobs[i].arm.name, jobs[i].seed))
+                }
+            }
+            if (i + 1) % plans.len() == 0 {
+                if of_seed.len() == plans.len() {
+                    self.add_seed(scenario, jobs[i].seed, std::mem::take(&mut of_seed));
+                }
+                of_seed.clear();
+            }
+        });
+        self.partial |= how.stop.load(std::sync::atomic::Ordering::Relaxed) && self.seeds.len() < seeds.len();
+        let controls = validity::of_controls(scenario, &self.arms[0].seeds);
+        controls.into_iter().for_each(|reason| self.note(reason));
+    }
+
+    /// Adds one seed of all arms, in their order.
+    pub fn add_seed(&mut self, scenario: &Scenario, seed: u64, runs: Vec<SeedRun>) {
+        for reason in validity::of_control(scenario, &self.timeline, &runs[0]) {
+            self.note(reason);
+        }
+        let before_pull = runs[0].events_before_pull.clone();
+        for (arm, run) in self.arms.iter_mut().zip(runs) {
+            let mut reasons = validity::of_arm(&run);
+            let pulled = arm.plan.mode == Some(crate::scenario::Mode::Pulled);
+            if pulled && before_pull.0 > 0 && run.events_before_pull != before_pull {
+                reasons
+                    .push(format!("differs from the control before the lever is pulled, under seed {seed}"));
+            }
+            for reason in reasons {
+                if !arm.reasons.contains(&reason) {
+                    arm.reasons.push(reason);
+                }
+            }
+            arm.add(&self.timeline, run, self.keep_series);
+        }
+        self.seeds.push(seed);
+    }
+
+    fn note(&mut self, reason: String) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// Whether verdicts on this arm may be believed.
+    pub fn valid(&self, arm: usize) -> bool {
+        self.reasons.is_empty() && self.arms[0].reasons.is_empty() && self.arms[arm].reasons.is_empty()
+    }
+
+    /// The arm of this name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.arms.iter().position(|arm| arm.plan.name == name)
+    }
+}
+
+impl MeasuredArm {
+    fn new(plan: ArmPlan) -> MeasuredArm {
+        MeasuredArm {
+            plan,
+            seeds: Vec::new(),
+            reasons: Vec::new(),
+            events: Vec::new(),
+            series: Series::default(),
+            latency: Histogram::new(3).expect("three significant digits are in range"),
+            censored: 0,
+            first_rows: None,
+            kept: None,
+            attempts: 0,
+        }
+    }
+
+    fn add(&mut self, timeline: &Timeline, run: SeedRun, keep_series: bool) {
+        self.seeds.push(judge(timeline, &run));
+        self.events.push(run.events.1.clone());
+        self.attempts += run.attempts;
+        self.censored += run.tally.censored;
+        self.latency.add(&run.tally.harm_window).expect("both histograms resize themselves");
+        if keep_series {
+            self.series.add(&run);
+            self.first_rows.get_or_insert(run.rows);
+        }
+        if let Some(kept) = run.kept {
+            self.kept.get_or_insert(kept);
+        }
+    }
+}
