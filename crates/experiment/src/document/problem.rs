@@ -113,7 +113,7 @@ impl Problems {
         self.list.iter()
     }
 
-    /// Whether there were problems beyond [`MAX_PROBLEMS`], which were not kept.
+    /// Whether there may be problems beyond [`MAX_PROBLEMS`], which were not kept or not looked for.
     pub fn has_more(&self) -> bool {
         self.more
     }
@@ -149,6 +149,12 @@ impl Problems {
 
     pub(super) fn is_full(&self) -> bool {
         self.list.len() >= MAX_PROBLEMS
+    }
+
+    /// Whether looking any further is pointless; if so, it is noted that nobody looked.
+    pub(super) fn stop_if_full(&mut self) -> bool {
+        self.more |= self.is_full();
+        self.more
     }
 }
 

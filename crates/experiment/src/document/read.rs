@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::path::Segment;
 use super::problem::{Part, Problems};
 use super::scalar;
-use super::source::{Range, Source, Span};
+use super::source::{Range, Source, Span, is_blank, is_break};
 
 /// The longest file, in bytes. The project's own scenarios have some ten thousand.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -137,7 +137,7 @@ fn refuse_unprintable(source: &Source, problems: &mut Problems) {
 /// The parser lets tabs pass as indentation in some places, where their width would be anyone's guess.
 fn refuse_tabs(source: &Source, scalars: &[Range], problems: &mut Problems) {
     for &(start, end) in source.lines() {
-        let indent = source.chars()[start..end].iter().take_while(|c| matches!(c, ' ' | '\t')).count();
+        let indent = source.chars()[start..end].iter().take_while(|&&c| is_blank(c)).count();
         let first = start + indent;
         let Some(tab) = (start..first).find(|&at| source.chars()[at] == '\t') else { continue };
         let scalar = scalars.partition_point(|&(scalar_start, _)| scalar_start < first);
@@ -159,7 +159,7 @@ struct Stop;
 struct Cost {
     nodes: usize,
     chars: usize,
-    /// Levels of nesting: 0 for a scalar.
+    /// Levels of nesting: 0 for a scalar, 1 for a list of scalars or of nothing.
     depth: usize,
 }
 
@@ -306,6 +306,8 @@ impl<'a> Reader<'a> {
             Some(("merge keys are not read".to_owned(), "write the fields out"))
         } else if form == Form::Plain && scalar::is_special(text) {
             Some((format!("the key `{}` is not text", scalar::shorten(text)), "put it in quotes"))
+        } else if form == Form::Text || !self.source.is_one_line(range) {
+            Some(("a key over several lines".to_owned(), "a key is a short name"))
         } else if text.chars().count() > MAX_KEY_CHARS {
             Some((format!("a key of more than {MAX_KEY_CHARS} characters"), "a key is a short name"))
         } else {
@@ -359,7 +361,7 @@ impl<'a> Reader<'a> {
         let start = skip_tag(chars, (skip_anchor(chars, range), range.1));
         let flow = start < range.1 && matches!(chars[start], '{' | '[');
         let form = if flow { Form::Flow } else { Form::Block };
-        let cost = Cost { nodes: 1, chars: 0, depth: 0 };
+        let cost = Cost { nodes: 1, chars: 0, depth: 1 };
         self.spend(cost, range)?;
         self.open.push(Open { start, form, anchor, cost, partial });
         self.limit_depth(0, range)
@@ -442,7 +444,7 @@ impl<'a> Reader<'a> {
 
     fn syntax_error(&mut self, info: &str, at: usize) -> Result<(), Stop> {
         let line = self.source.line(self.source.line_of(at.min(self.source.chars().len())));
-        let tab = line.iter().take_while(|c| c.is_whitespace()).position(|&c| c == '\t');
+        let tab = line.iter().take_while(|&&c| is_blank(c)).position(|&c| c == '\t');
         if info.contains("tab")
             && let Some(tab) = tab
         {
@@ -451,7 +453,10 @@ impl<'a> Reader<'a> {
             self.problems.at_span(Some(span), TAB).help(SPACES);
             return Err(Stop);
         }
-        let span = self.source.span((at, at + 1));
+        let rest = self.source.chars().get(at..).unwrap_or_default();
+        let is_word = |c: &&char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let word = if rest.first() == Some(&'*') { rest[1..].iter().take_while(is_word).count() } else { 0 };
+        let span = self.source.span((at, at + 1 + word));
         let (message, help) = explain(info);
         self.problems.at_span(Some(span), message);
         if let Some(help) = help {
@@ -470,26 +475,33 @@ impl<'a> Reader<'a> {
 
 /// The parser's sentence for the commonest slips says what it was doing; a person needs what to change.
 fn explain(info: &str) -> (String, Option<&'static str>) {
-    let known: &[(&str, &str, &str)] = &[
-        (
-            "mapping values are not allowed",
-            "a `:` where no key can be",
-            "check the indentation, or put text with a colon in quotes",
-        ),
-        ("illegal placement of ':'", "a `:` where no key can be", "is a `]` or `}` missing before?"),
-        ("misplaced bracket", "a bracket that closes nothing", ""),
-        ("found unexpected end of stream", "a quote that is never closed", ""),
-        ("found unknown anchor", "an alias of nothing above", "text that starts with `*` needs quotes"),
-        ("did not find expected ',' or '}'", "expected `,` or `}`", "a `{` above is not closed"),
-        ("did not find expected ',' or ']'", "expected `,` or `]`", "a `[` above is not closed"),
-        ("block sequence entries are not allowed", "a list entry `- ` must start its own line", ""),
-        ("unexpected character", "text cannot start with this character", "put it in quotes"),
-    ];
-    match known.iter().find(|(part, ..)| info.contains(part)) {
+    match SYNTAX.iter().find(|(part, ..)| info.contains(part)) {
         Some(&(_, message, help)) => (message.to_owned(), Some(help).filter(|help| !help.is_empty())),
         None => (format!("not YAML: {info}"), None),
     }
 }
+
+/// Part of the parser's sentence, ours, and what to do.
+#[rustfmt::skip]
+const SYNTAX: &[(&str, &str, &str)] = &[
+    ("mapping values are not allowed", "a `:` where no key can be",
+        "check the indentation, or put text with a colon in quotes"),
+    ("illegal placement of ':'", "a `:` where no key can be", "is a `]` or `}` missing before?"),
+    ("misplaced bracket", "a bracket that closes nothing", ""),
+    ("found unexpected end of stream", "a quote that is never closed", ""),
+    ("invalid trailing content", "text behind a closing quote", "put all of it in quotes, or nothing"),
+    ("unknown escape character", "a backslash that YAML does not know", "in single quotes it stands for itself"),
+    ("found unknown anchor", "an alias of nothing above", "text that starts with `*` needs quotes"),
+    ("did not find expected ',' or '}'", "expected `,` or `}`", "a `{` above is not closed"),
+    ("did not find expected ',' or ']'", "expected `,` or `]`", "a `[` above is not closed"),
+    ("did not find expected node content", "expected a value", ""),
+    ("did not find expected key", "expected a key", "the indentation fits no line above"),
+    ("did not find expected '-'", "expected a list entry `- `", "a list and fields cannot be mixed"),
+    ("expected <document start>", "this belongs to nothing before it", "is something missing, or not in quotes?"),
+    ("block sequence entries are not allowed", "a list entry `- ` must start its own line", ""),
+    ("unexpected character", "text cannot start with this character", "put it in quotes"),
+    ("recursion limit exceeded", "nested too deep", ""),
+];
 
 /// The parser's range of a quoted scalar runs on to the next token, and that of an anchored one starts
 /// at the anchor; this is the scalar alone, with its quotes.
@@ -516,18 +528,13 @@ fn skip_tag(chars: &[char], (start, end): Range) -> usize {
 
 /// Past one word, and the blanks and comments behind it.
 fn skip_word(chars: &[char], (start, end): Range) -> usize {
-    let mut at = start;
-    while at < end && !chars[at].is_whitespace() {
-        at += 1;
-    }
-    while at < end && (chars[at].is_whitespace() || chars[at] == '#') {
-        if chars[at] == '#' {
-            while at < end && !matches!(chars[at], '\n' | '\r') {
-                at += 1;
-            }
-        } else {
-            at += 1;
-        }
+    let is_space = |c: char| is_blank(c) || is_break(c);
+    let skip = |from: usize, wanted: &dyn Fn(char) -> bool| {
+        chars[from..end].iter().position(|&c| !wanted(c)).map_or(end, |length| from + length)
+    };
+    let mut at = skip(skip(start, &|c| !is_space(c)), &is_space);
+    while at < end && chars[at] == '#' {
+        at = skip(skip(at, &|c| !is_break(c)), &is_space);
     }
     at
 }

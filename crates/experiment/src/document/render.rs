@@ -53,7 +53,7 @@ pub(super) fn render(
 ) -> String {
     let paints = Paints::of(style);
     let count = match (problems.has_more(), placed.len()) {
-        (true, count) => format!("more than {count} problems"),
+        (true, count) => format!("the first {count} problems"),
         (false, 1) => "1 problem".to_owned(),
         (false, count) => format!("{count} problems"),
     };

@@ -62,7 +62,7 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn check(&self, schema: &'a Value, value: &Value, path: &mut Path, problems: &mut Problems) {
-        if problems.is_full() {
+        if problems.stop_if_full() {
             return;
         }
         if schema == &Value::Bool(false) {
@@ -136,7 +136,7 @@ impl<'a> Checker<'a> {
 
     fn check_type(&self, layer: Layer<'a>, value: &Value, path: &Path, problems: &mut Problems) {
         if !types_of(layer).has(Types::of(value)) {
-            self.unexpected(&self.describe_layer(layer), value, path, problems);
+            self.wrong_type(layer, value, path, problems);
         }
     }
 
@@ -240,6 +240,9 @@ impl<'a> Checker<'a> {
         let fields = layer.get("properties").and_then(Value::as_object);
         let mut meant = Vec::new();
         for (key, value) in map {
+            if problems.stop_if_full() {
+                return;
+            }
             if let Some(names) = layer.get("propertyNames") {
                 self.check_inside(names, &Value::from(key.as_str()), Segment::from(key), path, problems);
             }

@@ -79,7 +79,7 @@ impl Source {
         let (line_start, line_end) = self.lines[line as usize - 1];
         let start = start.min(line_end);
         let mut end = end.min(line_end).max(start);
-        while end > start && self.chars[end - 1].is_whitespace() {
+        while end > start && is_blank(self.chars[end - 1]) {
             end -= 1;
         }
         Span { line, column: (start - line_start + 1) as u32, len: (end - start) as u32 }
@@ -90,9 +90,18 @@ impl Source {
         if start < self.chars.len() {
             return (start, end);
         }
-        let last = self.chars.iter().rposition(|c| !c.is_whitespace()).map_or(0, |last| last + 1);
+        let last = self.chars.iter().rposition(|&c| !is_blank(c) && !is_break(c)).map_or(0, |last| last + 1);
         (last, last)
     }
+}
+
+/// The white space of YAML 1.2 within a line. What Unicode counts as well is text to YAML.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+pub(super) fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r')
 }
 
 /// Line breaks are those of YAML 1.2: `\n`, `\r\n` and `\r`.

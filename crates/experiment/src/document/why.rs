@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::path::Path;
 use super::read::{Form, Inside, Node};
-use super::source::{Range, Source};
+use super::source::{Range, Source, is_blank};
 use super::{Document, Segment};
 
 /// Why a number is what it is.
@@ -103,9 +103,9 @@ fn comments(source: &Source, scalars: &[Range]) -> Vec<Comment> {
                 at = scalar_end;
                 continue;
             }
-            if chars[at] == '#' && (at == start || chars[at - 1].is_whitespace()) {
+            if chars[at] == '#' && (at == start || is_blank(chars[at - 1])) {
                 let text: String = chars[at + 1..end].iter().collect();
-                let alone = chars[start..at].iter().all(|c| c.is_whitespace());
+                let alone = chars[start..at].iter().all(|&c| is_blank(c));
                 let line = index as u32 + 1;
                 comments.push(Comment { line, column: at - start, alone, text: text.trim().to_owned() });
                 break;

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::describe::{LONGEST_LIST, join, quoted};
+use super::describe::{LONGEST_LIST, join_clauses, quoted};
 use super::{Checker, Layer, Types, constants_of, list_of, of, types_of};
 use crate::document::path::Path;
 use crate::document::problem::{Part, Problems};
@@ -190,7 +190,7 @@ impl<'a> Checker<'a> {
     }
 
     fn none_fits(&self, choice: &Choice<'a>, value: &Value, path: &Path, problems: &mut Problems) {
-        self.unexpected(&join(self.describe_choice(&choice.branches)), value, path, problems);
+        self.unexpected(&join_clauses(self.describe_choice(&choice.branches)), value, path, problems);
     }
 
     /// Reports a key or a word that names no alternative of the choice that `name` leads to.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Checker, Layer, Types, constants_of, list_of, text_of, types_of};
+use super::{Checker, Layer, Types, constants_of, known, list_of, text_of, types_of};
 use crate::document::path::{Path, Segment};
 use crate::document::problem::Problems;
 use crate::document::scalar;
@@ -17,6 +17,17 @@ impl<'a> Checker<'a> {
         problems.at_value(path, format!("expected {expected}, found {}", self.found(value, path)));
         if let Some(help) = self.quoting_help(expected, value, path) {
             problems.help(help);
+        }
+    }
+
+    /// Reports a value of a type that the layer does not have.
+    pub(super) fn wrong_type(&self, layer: Layer<'a>, value: &Value, path: &Path, problems: &mut Problems) {
+        let expected = self.describe_layer(layer);
+        self.unexpected(&expected, value, path, problems);
+        let fields = known(layer.get("properties").and_then(Value::as_object));
+        let unhelped = self.quoting_help(&expected, value, path).is_none();
+        if unhelped && !fields.is_empty() && fields.len() <= LONGEST_LIST {
+            problems.help(format!("its fields: {}", fields.join(", ")));
         }
     }
 
@@ -191,6 +202,14 @@ pub(super) fn join(parts: Vec<String>) -> String {
         None => "something".to_owned(),
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+/// The distinct parts as `a, b, or c`, for parts that hold an `or` themselves.
+pub(super) fn join_clauses(parts: Vec<String>) -> String {
+    match parts.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{}, or {last}", rest.join(", ")),
+        _ => join(parts),
     }
 }
 

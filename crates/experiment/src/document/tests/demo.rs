@@ -156,7 +156,7 @@ fn found(value: &Value) -> String {
     }
 }
 
-fn duration(value: &Value) -> Result<(), String> {
+pub(super) fn duration(value: &Value) -> Result<(), String> {
     let digits =
         value.as_str().and_then(|text| ["ms", "s", "m"].iter().find_map(|unit| text.strip_suffix(unit)));
     match digits.filter(|digits| digits.parse::<u64>().is_ok()) {
@@ -165,7 +165,7 @@ fn duration(value: &Value) -> Result<(), String> {
     }
 }
 
-fn rate(value: &Value) -> Result<(), String> {
+pub(super) fn rate(value: &Value) -> Result<(), String> {
     match value.as_str().and_then(|text| text.strip_suffix("/s")).filter(|rate| rate.parse::<f64>().is_ok()) {
         Some(_) => Ok(()),
         None => Err(format!("expected a rate such as 100/s, found {}", found(value))),
