@@ -4,6 +4,7 @@
 use std::sync::atomic::AtomicBool;
 
 use hdrhistogram::Histogram;
+use pumphandle_load::ledger::Second;
 
 use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
@@ -33,6 +34,8 @@ pub struct MeasuredArm {
     pub censored: u64,
     /// The first seed's rows.
     pub first_rows: Option<Rows>,
+    /// The first seed's users, by due second.
+    pub first_seconds: Vec<Second>,
     /// The first seed's event log, if it was kept.
     pub kept: Option<Vec<u8>>,
     /// Attempts that reached a service, all seeds.
@@ -169,6 +172,7 @@ impl MeasuredArm {
             latency: Histogram::new(3).expect("three significant digits are in range"),
             censored: 0,
             first_rows: None,
+            first_seconds: Vec::new(),
             kept: None,
             attempts: 0,
         }
@@ -182,7 +186,10 @@ impl MeasuredArm {
         self.latency.add(&run.tally.harm_window).expect("both histograms resize themselves");
         if keep_series {
             self.series.add(&run);
-            self.first_rows.get_or_insert(run.rows);
+            if self.first_rows.is_none() {
+                self.first_rows = Some(run.rows);
+                self.first_seconds = run.tally.seconds;
+            }
         }
         if let Some(kept) = run.kept {
             self.kept.get_or_insert(kept);

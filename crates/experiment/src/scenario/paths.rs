@@ -19,7 +19,7 @@ pub fn set(services: &mut StackSettings, path: &str, value: &Value) -> Result<St
         return Err(unknown("service", name, services.keys().map(String::as_str)));
     };
     let fields = full_path(name, &segments.collect::<Vec<_>>())?;
-    let mut tree = serde_json::to_value(&**&service).expect("settings are plain data");
+    let mut tree = serde_json::to_value(service).expect("settings are plain data");
     put(&mut tree, &fields, value, path)?;
     let changed: ServiceSettings = serde_json::from_value(tree).map_err(|error| plain(&error.to_string()))?;
     if let Some(wrong) = changed.check().into_iter().next() {
