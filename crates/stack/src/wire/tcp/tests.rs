@@ -253,6 +253,27 @@ fn a_service_that_hangs_up_without_an_answer_is_disconnected() {
 }
 
 #[test]
+fn a_caller_that_leaves_gives_its_port_back_at_once() {
+    use tokio::io::AsyncReadExt;
+    on_the_real_clock(async {
+        let (listener, address) = listen().unwrap();
+        let line: Line = Arc::new(Tcp::default().line_from(address));
+        let (sender, mut accepted) = tokio::sync::mpsc::channel(1);
+        let server =
+            tokio::spawn(async move { sender.send(listener.accept().await.unwrap()).await.unwrap() });
+        call_and_leave(&line, Call::arriving(0), || !accepted.is_empty()).await;
+        server.await.unwrap();
+        // The service's end stays open meanwhile: after an orderly close the port would now wait for it.
+        let (mut stream, caller) = accepted.recv().await.unwrap();
+        let free = || TcpSocket::new_v4().unwrap().bind(caller).is_ok();
+        until("the port is free", free).await;
+        let mut read = Vec::new();
+        let ended = timeout(PATIENCE, Order::timeout(0), stream.read_to_end(&mut read)).await;
+        ended.expect("the service sees the end").ok();
+    });
+}
+
+#[test]
 fn a_stranger_gets_an_answer_without_a_call() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     on_the_real_clock(async {
