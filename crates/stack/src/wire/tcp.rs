@@ -261,12 +261,13 @@ impl TcpLine {
     }
 
     async fn connect(&self) -> io::Result<Connection> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        // Closing resets the connection. An orderly close would keep the caller's port for a while after every
-        // abandoned call (TIME_WAIT), in a storm tens of thousands of them; measured on loopback, callers that
-        // leave can then come back only half as often.
-        stream.set_zero_linger()?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_nodelay(true)?;
+        // Closing resets the connection, however early the caller leaves. An orderly close would keep the
+        // caller's port for a while after every abandoned call, in a storm tens of thousands of them; measured
+        // on loopback, callers that leave can then come back only half as often.
+        socket.set_zero_linger()?;
+        let stream = socket.connect(self.address).await?;
         let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (connection, transport) = shaken.map_err(io::Error::other)?;
         self.counts.connections.fetch_add(1, Ordering::Relaxed);
