@@ -1,9 +1,12 @@
 //! `pumphandle run`.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::bail;
 use pumphandle_core::Dur;
+use pumphandle_core::meter::Meter;
 use pumphandle_experiment::document::suggest;
 use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
@@ -32,7 +35,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let mut measured = Measured::new(&checked.scenario, arms, true);
     match arguments.clock {
         Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
-        Clock::Real => bail!("--clock real is not there yet"),
+        Clock::Real => real(&checked.scenario, &mut measured, &seeds, &stop, &mut progress)?,
     }
     let wall = progress.finish();
     let circumstances = circumstances(arguments, &measured, count, wall.as_secs_f64());
@@ -42,6 +45,40 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     show(arguments, &story, kept.is_ok().then_some(folder.as_path()))?;
     kept?;
     Ok(end(&story))
+}
+
+/// Side by side in real time, with a page of metrics for every service.
+fn real(
+    scenario: &Scenario,
+    measured: &mut Measured,
+    seeds: &[u64],
+    stop: &Arc<AtomicBool>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    // Every call under way takes two sockets per hop; the usual limit of 1024 files is soon reached.
+    let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
+    if files < 8192 {
+        eprintln!("this system allows only {files} open files: a storm may need more");
+    }
+    eprintln!("{} s in real time, {} arms side by side", measured.timeline.end, measured.arms.len());
+    let started = |arm: &str, services: Vec<(String, Arc<Meter>)>| {
+        let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        match pumphandle_console::serve_metrics(services, arm.to_owned(), anywhere) {
+            Ok(pages) => {
+                for (service, address) in pages {
+                    eprintln!("  {arm} {service}: http://{address}/metrics");
+                }
+            }
+            Err(error) => eprintln!("  {arm}: no metrics page: {error}"),
+        }
+    };
+    for health in measured.extend_in_real_time(scenario, seeds, stop, &started, || progress.step())? {
+        let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
+        let cpu =
+            health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
+        eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
+    }
+    Ok(())
 }
 
 /// What the command line changes, checked again.

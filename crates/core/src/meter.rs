@@ -121,7 +121,7 @@ impl Stock {
     /// One enters. The returned instant is to be handed to [`Stock::leave`].
     pub fn enter(&self, now: Time) -> Time {
         let mut it = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        it.advance(now);
+        let now = it.advance(now);
         it.level += 1;
         it.inflow += 1;
         it.peak = it.peak.max(it.level);
@@ -132,7 +132,7 @@ impl Stock {
     /// One who entered at `entered` leaves.
     pub fn leave(&self, entered: Time, now: Time) {
         let mut it = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        it.advance(now);
+        let now = it.advance(now);
         it.level -= 1;
         it.outflow += 1;
         it.entries -= u128::from(entered.nanos());
@@ -161,11 +161,13 @@ impl Stock {
 }
 
 impl Accounts {
-    fn advance(&mut self, now: Time) {
-        // Two threads of a real run may look at the clock and lock in different orders.
+    /// Brings the integral up to `now`, or to the latest instant that is known already: two threads of a
+    /// real run may look at the clock and lock in different orders. Returns the instant that counts.
+    fn advance(&mut self, now: Time) -> Time {
         let now = now.nanos().max(self.changed);
         self.integral += u128::from(self.level) * u128::from(now - self.changed);
         self.changed = now;
+        Time::from_nanos(now)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Measuring: the control and its treatments, seed by seed. What comes out is everything that verdicts,
 //! claims and reports are made from.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hdrhistogram::Histogram;
@@ -9,6 +10,7 @@ use pumphandle_load::ledger::Second;
 use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
 use crate::run::SeedRun;
+use crate::run::real_clock::{Health, Started, run_side_by_side};
 use crate::run::rows::Rows;
 use crate::run::series::Series;
 use crate::run::virtual_clock::{Job, run_all};
@@ -119,6 +121,42 @@ impl Measured {
         self.partial |= how.stop.load(std::sync::atomic::Ordering::Relaxed) && self.seeds.len() < seeds.len();
         let controls = validity::of_controls(scenario, &self.arms[0].seeds);
         controls.into_iter().for_each(|reason| self.note(reason));
+    }
+
+    /// Measures all arms under further seeds, in real time, side by side. Returns how the machine did, by
+    /// seed.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses threads or runtimes.
+    pub fn extend_in_real_time(
+        &mut self,
+        scenario: &Scenario,
+        seeds: &[u64],
+        stop: &Arc<AtomicBool>,
+        started: Started<'_>,
+        mut progress: impl FnMut(),
+    ) -> std::io::Result<Vec<Health>> {
+        let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
+        let mut healths = Vec::new();
+        for &seed in seeds {
+            let (runs, health) = run_side_by_side(scenario, &plans, seed, stop, started)?;
+            health.reasons().into_iter().for_each(|reason| self.note(reason));
+            if let Some(at) = runs.iter().find_map(|run| run.stopped_at) {
+                self.note(format!("interrupted after {:.0} s", at.secs_f64()));
+                self.partial = true;
+            }
+            self.add_seed(scenario, seed, runs);
+            healths.push(health);
+            (0..plans.len()).for_each(|_| progress());
+            if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                self.partial = true;
+                break;
+            }
+        }
+        let controls = validity::of_controls(scenario, &self.arms[0].seeds);
+        controls.into_iter().for_each(|reason| self.note(reason));
+        Ok(healths)
     }
 
     /// Adds one seed of all arms, in their order.
