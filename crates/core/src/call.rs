@@ -176,7 +176,10 @@ impl Exchange {
         match slot.outcome {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                slot.waker = Some(cx.waker().clone());
+                let old = slot.waker.replace(cx.waker().clone());
+                // Wakers go outside of the lock: the last one of a task may have a destructor.
+                drop(slot);
+                drop(old);
                 Poll::Pending
             }
         }
