@@ -450,7 +450,7 @@ fn several_wake_ups_before_a_poll_are_one_and_one_during_the_poll_is_another() {
             Poll::Pending
         }
         1 => {
-            cx.waker().clone().wake();
+            cx.waker().wake_by_ref();
             Poll::Pending
         }
         _ => Poll::Ready(()),
