@@ -502,3 +502,24 @@ fn switched_off_it_lets_everything_through_and_on_again_it_starts_closed() {
     })
     .unwrap();
 }
+
+#[test]
+fn callers_from_before_it_was_switched_off_do_not_show_it_as_open() {
+    let with_retries = r#"{"breaker": {"consecutive": 3}, "retry": {"attempts": 9, "on": ["failed"]}}"#;
+    simulate(async {
+        let rig = Rig::new(with_retries, &Script::always(millis(10), error(CallError::Failed)));
+        let caller = Arc::clone(&rig);
+        time::spawn("an early caller", async move {
+            // By its own settings there is a breaker, which opens.
+            assert_eq!(caller.call(0).await, Err(CallError::BreakerOpen));
+        });
+        pass(millis(5)).await;
+        rig.set("{}");
+        pass(millis(1_000)).await;
+        assert_eq!((rig.breaker(), rig.script.asked().len()), (BreakerState::Absent, 4));
+        rig.set(BREAKER);
+        assert_eq!(rig.breaker(), BreakerState::Closed);
+        assert_eq!(rig.call(1).await, Err(CallError::Failed), "what happened in between is forgotten");
+    })
+    .unwrap();
+}

@@ -136,6 +136,28 @@ fn a_bucket_that_successes_pay_into_gets_nothing_from_failures() {
 }
 
 #[test]
+fn through_the_chain_only_correct_answers_pay_in_where_successes_do() {
+    let json = r#"{"retry": {"attempts": 100},
+                   "retry_budget": {"token_bucket": {"deposit": 0.5, "per": "success", "capacity": 1}}}"#;
+    let good = 2..6;
+    simulate(async {
+        // The first call uses the one token up; then four successes, two of which fit in; then failures.
+        let script = Script::new(move |n, _| {
+            let outcome = if good.contains(&n) { FINE } else { error(CallError::Failed) };
+            (Duration::ZERO, outcome)
+        });
+        let rig = Rig::new(json, &script);
+        let mut outcomes = Vec::new();
+        for i in 0..7 {
+            outcomes.push(rig.call(i).await.is_ok());
+        }
+        assert_eq!(outcomes, [false, true, true, true, true, false, false]);
+        assert_eq!(rig.flow(Flow::Retries), 2);
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_bucket_made_smaller_keeps_no_more_than_it_holds() {
     let budget = Budget::default();
     let (large, small) = (bucket(0.0, Deposit::Call, 100), bucket(0.0, Deposit::Call, 3));
