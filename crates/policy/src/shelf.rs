@@ -83,3 +83,6 @@ impl Policies {
         call
     }
 }
+
+#[cfg(test)]
+mod tests;
