@@ -1,18 +1,14 @@
 //! From a file's text to a scenario that can run, or to everything that is wrong with it at once.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use pumphandle_core::units::FORMATS;
-use pumphandle_policy::check_patience;
-use schemars::transform::RecursiveTransform;
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::claims::ClaimBody;
-use crate::document::{Document, Formats, Path, Problems, Style};
+use crate::document::{Document, Path, Problems, Segment, Style};
 use crate::scenario::{Scenario, check};
+
+pub use super::schema::{formats, schema, schema_text};
 
 /// A scenario that can run.
 #[derive(Clone, Debug)]
@@ -49,51 +45,6 @@ impl std::fmt::Display for CannotRun {
 
 impl std::error::Error for CannotRun {}
 
-/// The JSON Schema of scenario files.
-pub fn schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
-        let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Scenario>();
-        schema.insert("title".to_owned(), "A Pumphandle scenario".into());
-        schema.to_value()
-    });
-    &SCHEMA
-}
-
-/// Optional fields are left out, never written as null.
-fn without_null(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
-    if let Some(Value::Array(types)) = object.get_mut("type") {
-        types.retain(|kind| kind != "null");
-        if let [only] = types.as_slice() {
-            let only = only.clone();
-            object.insert("type".to_owned(), only);
-        }
-    }
-    if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
-        choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
-        if let [only] = choices.as_slice()
-            && let Value::Object(only) = only.clone()
-        {
-            object.remove("anyOf");
-            for (key, value) in only {
-                object.entry(key).or_insert(value);
-            }
-        }
-    }
-    if object.get("default") == Some(&Value::Null) {
-        object.remove("default");
-    }
-}
-
-/// The checks behind the formats of the schema.
-pub fn formats() -> Formats {
-    FORMATS
-        .iter()
-        .fold(Formats::new(), |formats, &(name, check)| formats.with(name, check))
-        .with("patience", check_patience)
-}
-
 /// Reads a scenario file. `name` is the file as a person would open it.
 ///
 /// # Errors
@@ -103,7 +54,7 @@ pub fn read(name: &str, text: &str, style: Style) -> Result<Checked, CannotRun> 
     let document = Document::parse(name, text).map_err(|unreadable| CannotRun(unreadable.render(style)))?;
     let refuse = |problems: Problems| CannotRun(problems.render(&document, style));
     let scenario: Scenario = document.read(schema(), &formats()).map_err(refuse)?;
-    let problems = check::check(&scenario);
+    let problems = check::check_in(&scenario, &document);
     if !problems.is_empty() {
         return Err(refuse(problems));
     }
@@ -112,4 +63,22 @@ pub fn read(name: &str, text: &str, style: Style) -> Result<Checked, CannotRun> 
         .collect();
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Checked { scenario, file: name.to_owned(), sha256, claim_lines })
+}
+
+/// The parts of a scenario in which every number is somebody's decision.
+const DECIDED: [&str; 7] = ["slo", "duration", "pull", "load", "services", "timeline", "levers"];
+
+/// The numbers of a scenario file that carry no `# why:`. The project's own scenarios must have none: a
+/// number without a reason cannot be told from one that was tuned until the story came out right.
+/// The level of a lever is not one of them: it names a rung.
+pub fn without_why(document: &Document) -> Vec<Path> {
+    let decided = |path: &Path| match path.segments().first() {
+        Some(Segment::Key(part)) => DECIDED.contains(&part.as_str()),
+        _ => false,
+    };
+    let names_a_rung =
+        |path: &Path| path.segments().len() == 3 && matches!(path.last_key(), Some("level" | "also_level"));
+    let mut numbers = document.numbers();
+    numbers.retain(|path| decided(path) && !names_a_rung(path) && document.why(path).is_none());
+    numbers
 }
