@@ -59,6 +59,8 @@ impl ServiceTime {
                 let mut wrong: Vec<Wrong> =
                     nested(parts.iter().map(|part| &part.takes), |i| format!("mixture[{i}].takes"));
                 if (total - 1.0).abs() > 1e-9 {
+                    // Sums of decimal fractions are off in the last digits, which say nothing to a reader.
+                    let total = (total * 1e6).round() / 1e6;
                     let message = format!("the shares of a mixture add up to 1, these to {total}");
                     wrong.push(Wrong::at("mixture", message));
                 }

@@ -308,7 +308,9 @@ impl<'a> Checker<'a> {
         }
         problems.at_key(&at, message);
         let known = known(fields);
-        if known.is_empty() {
+        if key.split_once(':').is_some_and(|(field, _)| known.contains(&field)) {
+            problems.help("write a space after the colon");
+        } else if known.is_empty() {
             problems.help("nothing can be set here");
         } else if known.len() <= describe::LONGEST_LIST {
             problems.help(format!("known fields: {}", known.join(", ")));

@@ -41,7 +41,7 @@ pub fn check_in(scenario: &Scenario, document: &Document) -> Problems {
             changes(scenario, it, &place(["levers", name]), document, &mut problems);
         }
     }
-    names_of_levers(scenario, &mut problems);
+    all_levers(scenario, &mut problems);
     loops(scenario, &mut problems);
     claims(scenario, &mut problems);
     problems
@@ -249,10 +249,6 @@ fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems
         problems.at_value(&modes.join(i), format!("it is tried {} already", mode.name()));
     }
     let pulled = lever.modes.contains(&Mode::Pulled);
-    if pulled && scenario.pull.is_none() {
-        problems.at_key(&at, format!("when is lever `{name}` pulled?"));
-        problems.help("add `pull` to the scenario, or `modes: [standing]` to the lever");
-    }
     if lever.restart.is_some() && lever.modes.contains(&Mode::Standing) {
         let message = "a restart at the very start has nothing to restart";
         problems.at_key(&at.join("restart"), message).help("add `modes: [pulled]` to the lever");
@@ -311,7 +307,17 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
     }
 }
 
-fn names_of_levers(scenario: &Scenario, problems: &mut Problems) {
+fn all_levers(scenario: &Scenario, problems: &mut Problems) {
+    let pulled: Vec<&str> = scenario
+        .levers
+        .iter()
+        .filter(|(_, lever)| lever.modes.contains(&Mode::Pulled))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if scenario.pull.is_none() && !pulled.is_empty() {
+        problems.at_key(&place(["levers"]), "when are they pulled? the scenario has no `pull`");
+        problems.help(format!("add `pull`, or `modes: [standing]` to {}", pulled.join(", ")));
+    }
     for name in scenario.not_yet.keys().filter(|name| scenario.levers.contains_key(*name)) {
         problems.at_key(&place(["not_yet", name]), format!("`{name}` is among the levers too"));
     }

@@ -215,8 +215,19 @@ impl<'a> Setting<'a> {
         let fields = full_path(name, &segments.collect::<Vec<_>>())?;
         let mut shape = service_shape();
         let mut so_far = name.to_owned();
+        let tree = tree_of(&services[name]);
+        let mut now = Some(&tree);
         for field in &fields {
-            shape = inside(shape, field, &so_far)?;
+            let of = shape;
+            shape = inside(of, field, &so_far)?;
+            if let Some(kind) = now.and_then(Value::as_object).and_then(|map| map.keys().next())
+                && is_choice(of)
+                && kind != field
+            {
+                let help = format!("set it as a whole: {so_far}: {{ {field}: … }}");
+                return Err((format!("`{so_far}` is `{kind}` here, not `{field}`"), Some(help)));
+            }
+            now = now.and_then(|value| value.get(field));
             if *field != "with" {
                 so_far = format!("{so_far}.{field}");
             }
@@ -239,6 +250,12 @@ fn inside(shape: &'static Value, field: &str, of: &str) -> Result<&'static Value
         let (message, help) = unknown("field", field, fields.keys().copied());
         (message.replacen("no such field: ", &format!("`{of}` has no field "), 1), help)
     })
+}
+
+/// Whether a value of this shape is one of several kinds, each with a field named after it.
+fn is_choice(shape: &'static Value) -> bool {
+    let target = shape.get("$ref").and_then(Value::as_str).and_then(|name| schema().pointer(&name[1..]));
+    [Some(shape), target].into_iter().flatten().any(|shape| shape.get("oneOf").is_some())
 }
 
 /// The fields that a value of this shape can have, those of all its kinds together.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use pumphandle_policy::Policies;
+use pumphandle_stack::ServiceSettings;
 use sha2::{Digest, Sha256};
 
 use crate::claims::ClaimBody;
-use crate::document::{Document, Path, Problems, Segment, Style};
+use crate::document::{Document, Part, Path, Problems, Segment, Style};
 use crate::scenario::{Scenario, check};
 
 pub use super::schema::{formats, schema, schema_text};
@@ -53,7 +55,8 @@ impl std::error::Error for CannotRun {}
 pub fn read(name: &str, text: &str, style: Style) -> Result<Checked, CannotRun> {
     let document = Document::parse(name, text).map_err(|unreadable| CannotRun(unreadable.render(style)))?;
     let refuse = |problems: Problems| CannotRun(problems.render(&document, style));
-    let scenario: Scenario = document.read(schema(), &formats()).map_err(refuse)?;
+    let scenario: Scenario =
+        document.read(schema(), &formats()).map_err(|problems| refuse(policies_apart(problems)))?;
     let problems = check::check_in(&scenario, &document);
     if !problems.is_empty() {
         return Err(refuse(problems));
@@ -63,6 +66,29 @@ pub fn read(name: &str, text: &str, style: Style) -> Result<Checked, CannotRun> 
         .collect();
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Checked { scenario, file: name.to_owned(), sha256, claim_lines })
+}
+
+/// Policies stand in a service's `with`, its own settings beside it: tells who mistook one for the other.
+fn policies_apart(mut problems: Problems) -> Problems {
+    for problem in problems.iter_mut() {
+        let keys: Vec<&str> = problem
+            .path
+            .segments()
+            .iter()
+            .map(|segment| if let Segment::Key(key) = segment { key.as_str() } else { "" })
+            .collect();
+        match keys.as_slice() {
+            ["services", _, name] if problem.part == Part::Key && Policies::NAMES.contains(name) => {
+                problem.help = Some(format!("it is a policy: put it into `with`, as with: {{ {name}: … }}"));
+            }
+            ["services", _, "with", name] if ServiceSettings::FIELDS.contains(name) => {
+                problem.help =
+                    Some(format!("`{name}` is a setting of the service itself: put it beside `with`"));
+            }
+            _ => {}
+        }
+    }
+    problems
 }
 
 /// The parts of a scenario in which every number is somebody's decision.
