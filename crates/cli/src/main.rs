@@ -1,2 +1,63 @@
-//! The binary: arguments, printing, exit codes.
-fn main() {}
+//! The binary `pumphandle`: arguments, printing, exit codes. What is measured, judged and drawn is decided
+//! elsewhere; this crate asks for it and shows it.
+//!
+//! Exit codes: 0 all claims held · 1 a claim was broken · 2 bad usage or a scenario that cannot run (nothing
+//! was run) · 3 could not measure, or undecided · 130 interrupted (what was measured so far is kept).
+
+mod args;
+mod check;
+mod doctor;
+mod events;
+mod folder;
+mod progress;
+mod run;
+mod scenarios;
+mod screen;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Held,
+    Broken,
+    Unusable,
+    CouldNotMeasure,
+    Interrupted,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> ExitCode {
+        ExitCode::from(match end {
+            End::Held => 0,
+            End::Broken => 1,
+            End::Unusable => 2,
+            End::CouldNotMeasure => 3,
+            End::Interrupted => 130,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::List(arguments) => scenarios::list(&arguments),
+        Command::Show { scenario } => scenarios::show(&scenario),
+        Command::Schema => scenarios::schema(),
+        Command::Events(arguments) => events::print(&arguments),
+        Command::Doctor => doctor::examine(),
+    };
+    match ended {
+        Ok(end) => end.into(),
+        Err(error) => {
+            screen::complain(&error);
+            End::Unusable.into()
+        }
+    }
+}

@@ -176,9 +176,69 @@ impl Exchange {
         match slot.outcome {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                slot.waker = Some(cx.waker().clone());
+                let old = slot.waker.replace(cx.waker().clone());
+                // Wakers go outside of the lock: the last one of a task may have a destructor.
+                drop(slot);
+                drop(old);
                 Poll::Pending
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Nobody waits for work once anybody above has left, and the first departure is the one that counts.
+        #[test]
+        fn a_chain_is_gone_since_the_earliest_departure_above(
+            departures in prop::collection::vec(prop::collection::vec(0_u64..100, 0..3), 1..6),
+        ) {
+            let mut chain = None;
+            let mut earliest = Time::MAX;
+            for times in &departures {
+                let exchange = Exchange::new(chain.take());
+                for &at in times {
+                    exchange.leave(Time::from_nanos(at));
+                    earliest = earliest.min(Time::from_nanos(at));
+                }
+                prop_assert_eq!(exchange.gone_since(), earliest);
+                chain = Some(exchange);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_answer_is_the_one_the_caller_gets_whoever_comes_first() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let exchange = Exchange::new(None);
+        assert!(exchange.poll_answer(&mut cx).is_pending());
+        exchange.answer(Err(CallError::Disconnected));
+        exchange.answer(Ok(Reply::default()));
+        assert_eq!(exchange.poll_answer(&mut cx), Poll::Ready(Err(CallError::Disconnected)));
+    }
+
+    #[test]
+    fn an_answer_from_another_task_wakes_the_caller() {
+        use crate::time::{self, Order, now, simulate};
+        let exchange = Exchange::new(None);
+        let answered = simulate(async {
+            let work = Arc::clone(&exchange);
+            time::spawn("work", async move {
+                time::sleep(Duration::from_nanos(5), Order::completion(0)).await;
+                work.answer(Ok(Reply::default()));
+            });
+            (std::future::poll_fn(|cx| exchange.poll_answer(cx)).await, now())
+        });
+        assert_eq!(answered, Ok((Ok(Reply::default()), Time::from_nanos(5))));
+    }
+
+    #[test]
+    fn every_error_has_a_name_of_its_own_and_is_found_by_it() {
+        assert!(CallError::ALL.into_iter().all(|error| CallError::from_name(error.name()) == Some(error)));
+        assert_eq!(CallError::from_name("weather"), None);
     }
 }

@@ -38,6 +38,10 @@ pub enum Discipline {
 /// Controlled delay: drops from the head of the queue while the wait has been above `target` for `interval`,
 /// at a rate that grows with the square root of the drops. Nichols and Jacobson, "Controlling queue delay",
 /// ACM Queue 10(5), 2012; RFC 8289.
+///
+/// The rate grows by 1 / (2 `interval`^2) per second, so that callers who do not slow down and exceed what
+/// can be served by E per second are brought under control only after 2 E `interval`^2 seconds: with 100 ms,
+/// 2 s for an excess of 100 per second, but 20 s for 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CoDel {
@@ -58,7 +62,7 @@ pub struct Rules {
     pub discipline: Discipline,
     /// Drop those who have waited too long.
     pub codel: Option<CoDel>,
-    /// Drop, instead of serving, those whose deadline has passed.
+    /// Drop, instead of serving, those whose deadline has passed by the time it is their turn.
     pub drop_expired: bool,
 }
 
@@ -123,6 +127,8 @@ struct CoDelState {
     dropping: bool,
     drop_next: Time,
     count: u32,
+    /// `count` when the last spell of dropping began.
+    last_count: u32,
 }
 
 impl Gate {
@@ -149,6 +155,12 @@ impl Gate {
     pub fn load(&self) -> (usize, usize) {
         let state = self.lock();
         (state.held, state.waiting)
+    }
+
+    /// Places in line that were not given up yet, by those who wait, were served or have left.
+    #[cfg(test)]
+    fn places(&self) -> usize {
+        self.lock().slots.len()
     }
 
     /// Asks for a permit; waits in line if there is none. Those in line are counted in `stock`.
@@ -198,7 +210,7 @@ impl State {
         while self.held < self.rules.limit && self.waiting > 0 {
             let Some((index, since, deadline)) = self.next_in_line() else { break };
             let at = now();
-            let standing = if self.rules.drop_expired && deadline.is_some_and(|deadline| deadline <= at) {
+            let standing = if self.has_expired(deadline, at) {
                 Standing::Refused(Refused::Expired)
             } else if self.sheds(at, at.since(since)) {
                 Standing::Refused(Refused::Shed)
@@ -206,13 +218,29 @@ impl State {
                 self.held += 1;
                 Standing::Granted
             };
-            self.waiting -= 1;
+            self.one_waits_no_more();
             let slot = &mut self.slots[index];
             if let Standing::Waiting(waker) = std::mem::replace(&mut slot.standing, standing) {
                 woken.push(waker);
             }
         }
         woken
+    }
+
+    fn has_expired(&self, deadline: Option<Time>, at: Time) -> bool {
+        self.rules.drop_expired && deadline.is_some_and(|deadline| deadline <= at)
+    }
+
+    fn one_waits_no_more(&mut self) {
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            // However the line emptied, no queue is standing any more, and whoever is still in it has left.
+            self.codel.above_since = None;
+            self.codel.dropping = false;
+            for index in self.line.drain(..) {
+                self.slots.remove(index);
+            }
+        }
     }
 
     fn next_in_line(&mut self) -> Option<(usize, Time, Option<Time>)> {
@@ -253,13 +281,15 @@ impl State {
         }
         // Dropping again soon after it stopped resumes near the rate that was needed.
         let soon = at.since(state.drop_next) < 16 * interval.0;
+        let dropped_last_time = state.count.saturating_sub(state.last_count);
         state.dropping = true;
-        state.count = if soon && state.count > 2 { state.count - 2 } else { 1 };
+        state.count = if soon && dropped_last_time > 1 { dropped_last_time } else { 1 };
+        state.last_count = state.count;
         state.drop_next = at + control_law(interval, state.count);
         true
     }
 
-    /// Left slots are removed when their turn comes; under last-in-first-out it may never come.
+    /// Left slots are removed when their turn comes; under last-in-first-out that may be late.
     fn sweep(&mut self) {
         if self.line.len() > 64 && self.line.len() > 4 * self.waiting {
             let slots = &mut self.slots;
@@ -300,6 +330,10 @@ impl<'a> Future for Acquire<'a> {
         let mut state = gate.lock();
         match self.place {
             Place::New => {
+                if state.rules.drop_expired && state.has_expired(self.deadline, now()) {
+                    self.place = Place::Done;
+                    return Poll::Ready(Err(Refused::Expired));
+                }
                 if state.held < state.rules.limit && state.waiting == 0 {
                     state.held += 1;
                     self.place = Place::Done;
@@ -320,10 +354,10 @@ impl<'a> Future for Acquire<'a> {
             Place::Line { index, since } => {
                 let result = match &mut state.slots[index].standing {
                     Standing::Waiting(waker) => {
-                        match waker {
-                            Some(waker) => waker.clone_from(cx.waker()),
-                            None => *waker = Some(cx.waker().clone()),
-                        }
+                        let old = waker.replace(cx.waker().clone());
+                        // Outside of the lock: the last waker of a task may have a destructor.
+                        drop(state);
+                        drop(old);
                         return Poll::Pending;
                     }
                     Standing::Granted => Ok(Permit { gate }),
@@ -346,21 +380,23 @@ impl Drop for Acquire<'_> {
         let Place::Line { index, since } = self.place else { return };
         let mut state = self.gate.lock();
         let mut woken = Woken::default();
-        match state.slots[index].standing {
+        let standing = match state.slots[index].standing {
             Standing::Waiting(_) => {
-                state.slots[index].standing = Standing::Left;
-                state.waiting -= 1;
+                let standing = std::mem::replace(&mut state.slots[index].standing, Standing::Left);
+                state.one_waits_no_more();
                 state.sweep();
+                standing
             }
             // The permit came, but nobody was there to take it: it goes to the next.
             Standing::Granted => {
-                state.slots.remove(index);
                 state.held -= 1;
                 woken = state.serve();
+                state.slots.remove(index).standing
             }
-            _ => drop(state.slots.remove(index)),
-        }
+            _ => state.slots.remove(index).standing,
+        };
         drop(state);
+        drop(standing);
         self.stock.leave(since, now());
         wake(woken);
     }

@@ -7,7 +7,7 @@
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
 //! * [`outcome`]: what one arm and seed came to
-//! * [`stats`]: intervals, and when to look at them
+//! * `stats`: intervals
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves

@@ -1,13 +1,16 @@
 //! Measuring: the control and its treatments, seed by seed. What comes out is everything that verdicts,
 //! claims and reports are made from.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hdrhistogram::Histogram;
+use pumphandle_load::ledger::Second;
 
 use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
 use crate::run::SeedRun;
+use crate::run::real_clock::{Health, Started, run_side_by_side};
 use crate::run::rows::Rows;
 use crate::run::series::Series;
 use crate::run::virtual_clock::{Job, run_all};
@@ -33,6 +36,8 @@ pub struct MeasuredArm {
     pub censored: u64,
     /// The first seed's rows.
     pub first_rows: Option<Rows>,
+    /// The first seed's users, by due second.
+    pub first_seconds: Vec<Second>,
     /// The first seed's event log, if it was kept.
     pub kept: Option<Vec<u8>>,
     /// Attempts that reached a service, all seeds.
@@ -118,6 +123,42 @@ impl Measured {
         controls.into_iter().for_each(|reason| self.note(reason));
     }
 
+    /// Measures all arms under further seeds, in real time, side by side. Returns how the machine did, by
+    /// seed.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses threads or runtimes.
+    pub fn extend_in_real_time(
+        &mut self,
+        scenario: &Scenario,
+        seeds: &[u64],
+        stop: &Arc<AtomicBool>,
+        started: Started<'_>,
+        mut progress: impl FnMut(),
+    ) -> std::io::Result<Vec<Health>> {
+        let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
+        let mut healths = Vec::new();
+        for &seed in seeds {
+            let (runs, health) = run_side_by_side(scenario, &plans, seed, stop, started)?;
+            health.reasons().into_iter().for_each(|reason| self.note(reason));
+            if let Some(at) = runs.iter().find_map(|run| run.stopped_at) {
+                self.note(format!("interrupted after {:.0} s", at.secs_f64()));
+                self.partial = true;
+            }
+            self.add_seed(scenario, seed, runs);
+            healths.push(health);
+            (0..plans.len()).for_each(|_| progress());
+            if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                self.partial = true;
+                break;
+            }
+        }
+        let controls = validity::of_controls(scenario, &self.arms[0].seeds);
+        controls.into_iter().for_each(|reason| self.note(reason));
+        Ok(healths)
+    }
+
     /// Adds one seed of all arms, in their order.
     pub fn add_seed(&mut self, scenario: &Scenario, seed: u64, runs: Vec<SeedRun>) {
         for reason in validity::of_control(scenario, &self.timeline, &runs[0]) {
@@ -169,6 +210,7 @@ impl MeasuredArm {
             latency: Histogram::new(3).expect("three significant digits are in range"),
             censored: 0,
             first_rows: None,
+            first_seconds: Vec::new(),
             kept: None,
             attempts: 0,
         }
@@ -182,7 +224,10 @@ impl MeasuredArm {
         self.latency.add(&run.tally.harm_window).expect("both histograms resize themselves");
         if keep_series {
             self.series.add(&run);
-            self.first_rows.get_or_insert(run.rows);
+            if self.first_rows.is_none() {
+                self.first_rows = Some(run.rows);
+                self.first_seconds = run.tally.seconds;
+            }
         }
         if let Some(kept) = run.kept {
             self.kept.get_or_insert(kept);

@@ -243,14 +243,15 @@ fn side_effects(measured: &Measured, index: usize) -> Vec<String> {
             break;
         }
         let (before, after) = (control.series.means(i, range.clone()), arm.series.means(i, range.clone()));
-        let stocks = before.0.iter().zip(&after.0).filter(|((stock, _), _)| *stock != StockName::Waiting);
+        let stocks =
+            before.levels.iter().zip(&after.levels).filter(|((stock, _), _)| *stock != StockName::Waiting);
         for ((stock, before), (_, after)) in stocks {
             if *after > before * 1.1 && after - before > 1.0 {
                 worse.push((after - before, format!("{name}.{} {before:.0} -> {after:.0}", stock.name())));
             }
         }
         for ((flow, before), (_, after)) in
-            before.1.iter().zip(&after.1).filter(|((flow, _), _)| BAD.contains(flow))
+            before.flows.iter().zip(&after.flows).filter(|((flow, _), _)| BAD.contains(flow))
         {
             if *after > before * 1.1 && after - before > 1.0 {
                 worse.push((after - before, format!("{name}.{} {before:.0}/s -> {after:.0}/s", flow.name())));

@@ -27,6 +27,7 @@ pub struct Target {
 impl Target {
     /// One user, from the due time to the answer.
     async fn visit(self, arrival: u64, due: Time) {
+        self.ledger.begun(due, now());
         self.world.record(EventKind::Arrival, u8::MAX, arrival, 0);
         let outcome = self.entry.call(Call::arriving(arrival)).await;
         self.ledger.resolved(due, now(), &outcome);
@@ -38,7 +39,7 @@ impl Target {
 pub async fn open_loop(target: Target, plan: Plan) {
     for (arrival, due) in (0_u64..).zip(plan) {
         time::sleep_until(due, Order::arrival(arrival)).await;
-        target.ledger.arrived(due, now());
+        target.ledger.arrived(due);
         time::spawn("a user's request", target.clone().visit(arrival, due));
     }
 }
@@ -62,7 +63,7 @@ pub fn open_loop_from_thread(
             }
         }
         for (runtime, target) in targets {
-            target.ledger.arrived(due, now());
+            target.ledger.arrived(due);
             runtime.spawn(target.clone().visit(arrival, due));
         }
     }
@@ -81,7 +82,7 @@ pub fn closed_loop(target: &Target, closed: &Closed, end: Time) {
                     return;
                 }
                 time::sleep_until(due, Order::arrival(arrival)).await;
-                target.ledger.arrived(due, now());
+                target.ledger.arrived(due);
                 target.clone().visit(arrival, due).await;
             }
         });

@@ -66,7 +66,7 @@ pub struct Tally {
     pub harm_window: Histogram<u64>,
     /// Those of them that were never answered, counted at the end of the run.
     pub censored: u64,
-    /// Due time to sending, microseconds: how far the generator fell behind.
+    /// Due time to the start of handling, microseconds: how far generator and arm fell behind.
     pub lag: Histogram<u64>,
 }
 
@@ -107,8 +107,13 @@ impl Ledger {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A user who was due at `due` is sent at `sent`.
-    pub fn arrived(&self, due: Time, sent: Time) {
+    /// The arm has begun to handle a user who was due at `due`.
+    pub fn begun(&self, due: Time, begun: Time) {
+        self.lock().tally.lag.saturating_record(begun.since(due).as_micros() as u64);
+    }
+
+    /// A user who was due at `due` is sent.
+    pub fn arrived(&self, due: Time) {
         let mut book = self.lock();
         if book.closed {
             return;
@@ -117,8 +122,6 @@ impl Ledger {
         book.tally.seconds[second].arrivals += 1;
         book.unanswered_due[second] += 1;
         book.open += 1;
-        let lag = sent.since(due).as_micros() as u64;
-        book.tally.lag.saturating_record(lag);
     }
 
     /// And was answered at `done`.

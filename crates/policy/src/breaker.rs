@@ -7,7 +7,7 @@
 //! The state machine takes the time as an argument and knows nothing of calls; the policy applies it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pumphandle_core::events::EventKind;
@@ -52,7 +52,9 @@ pub struct Breaker {
     /// How long it refuses before it lets probes through, such as 5s, which it is if absent.
     #[serde(default = "five_seconds")]
     pub open_for: Dur,
-    /// Calls let through when half-open, from 1 to 100000; their results decide. 10 if absent.
+    /// Calls let through when half-open, from 1 to 100000; their results decide. If some have not ended
+    /// `open_for` after the last began, as many again may try: calls that hang must not keep it half-open for
+    /// ever. 10 if absent.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100_000))]
     pub probes: u32,
@@ -122,6 +124,9 @@ pub struct Result {
 #[derive(Debug, Default)]
 pub struct Machine {
     phase: Phase,
+    /// Distinguishes each phase from all others: results that come after the end of the phase in which
+    /// their call was admitted must not count.
+    number: u64,
     window: Window,
     consecutive: u32,
 }
@@ -137,19 +142,14 @@ enum Phase {
         admitted: u32,
         results: u32,
         failed: u32,
-        /// Distinguishes this half-open phase from later ones: late results must not count.
-        since: Time,
+        /// When the last probe was admitted.
+        last: Time,
     },
 }
 
-/// Permission to try, and the phase it was given in.
+/// Permission to try, in the phase of this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ticket {
-    /// An ordinary call.
-    Ordinary,
-    /// A probe of the half-open phase that began then.
-    Probe(Time),
-}
+pub struct Ticket(u64);
 
 impl Machine {
     /// Its state at `at`, in the electrical sense.
@@ -166,55 +166,75 @@ impl Machine {
         if let Phase::Open { until } = self.phase
             && at >= until
         {
-            self.phase = Phase::HalfOpen { admitted: 0, results: 0, failed: 0, since: at };
+            self.enter(Phase::HalfOpen { admitted: 0, results: 0, failed: 0, last: at });
         }
+        // The number of probes may have been lowered to what there are results for.
+        self.conclude(settings, at);
         match &mut self.phase {
-            Phase::Closed => Some(Ticket::Ordinary),
-            Phase::Open { .. } => None,
-            Phase::HalfOpen { admitted, since, .. } => {
+            Phase::Closed => {}
+            Phase::Open { .. } => return None,
+            Phase::HalfOpen { admitted, last, .. } => {
+                if *admitted >= settings.probes {
+                    if at < *last + settings.open_for.0 {
+                        return None;
+                    }
+                    *admitted = 0;
+                }
                 *admitted += 1;
-                (*admitted <= settings.probes).then_some(Ticket::Probe(*since))
+                *last = at;
             }
         }
+        Some(Ticket(self.number))
     }
 
     /// A call that was admitted has ended.
     pub fn record(&mut self, settings: &Breaker, ticket: Ticket, at: Time, result: Result) {
+        if ticket != Ticket(self.number) {
+            // It was admitted in a phase that is over: it says nothing about this one.
+            return;
+        }
         let slow = settings.slow.as_ref().is_some_and(|slow| result.took > slow.over.0);
-        match (&mut self.phase, ticket) {
-            (Phase::Closed, Ticket::Ordinary) => {
+        match &mut self.phase {
+            Phase::Closed => {
                 self.consecutive = if result.failed { self.consecutive + 1 } else { 0 };
                 self.window.push(at, settings.window.0, result.failed, slow);
                 if self.trips(settings) {
-                    self.open(settings, at);
+                    self.enter(Phase::Open { until: at + settings.open_for.0 });
                 }
             }
-            (Phase::HalfOpen { results, failed, since, .. }, Ticket::Probe(of)) if *since == of => {
+            Phase::HalfOpen { results, failed, .. } => {
                 *results += 1;
                 *failed += u32::from(result.failed || slow);
-                if *results == settings.probes {
-                    let bearable = settings.failure_rate.map_or(0.0, |rate| rate.0);
-                    let share = f64::from(*failed) / f64::from(*results);
-                    if *failed == 0 || share < bearable {
-                        *self = Machine::default();
-                    } else {
-                        self.open(settings, at);
-                    }
-                }
+                self.conclude(settings, at);
             }
-            // It was admitted in a phase that is over: it says nothing about this one.
-            _ => {}
+            Phase::Open { .. } => {}
         }
     }
 
-    fn open(&mut self, settings: &Breaker, at: Time) {
-        *self = Machine { phase: Phase::Open { until: at + settings.open_for.0 }, ..Machine::default() };
+    /// As new, except that results of earlier calls still do not count.
+    pub fn reset(&mut self) {
+        self.enter(Phase::Closed);
+    }
+
+    /// Ends the half-open phase once there are results enough.
+    fn conclude(&mut self, settings: &Breaker, at: Time) {
+        let Phase::HalfOpen { results, failed, .. } = self.phase else { return };
+        if results < settings.probes {
+            return;
+        }
+        let bearable = settings.failure_rate.map_or(0.0, |rate| rate.0);
+        let closes = failed == 0 || share(failed, results) < bearable;
+        self.enter(if closes { Phase::Closed } else { Phase::Open { until: at + settings.open_for.0 } });
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        *self = Machine { phase, number: self.number + 1, ..Machine::default() };
     }
 
     fn trips(&self, settings: &Breaker) -> bool {
         let Totals { calls, failed, slow } = self.window.totals;
         let rate = |part: u32, rate: Option<Share>| {
-            calls >= settings.minimum && rate.is_some_and(|rate| f64::from(part) >= rate.0 * f64::from(calls))
+            calls >= settings.minimum && rate.is_some_and(|rate| share(part, calls) >= rate.0)
         };
         settings.consecutive.is_some_and(|most| self.consecutive >= most)
             || settings.failures.is_some_and(|most| failed >= most)
@@ -223,9 +243,15 @@ impl Machine {
     }
 }
 
+/// A division, because a product with the rate would be rounded to above the count: 7 of 100 are 7 %.
+fn share(part: u32, of: u32) -> f64 {
+    f64::from(part) / f64::from(of)
+}
+
 /// Counts over the last while, in ten slices that leave one by one.
 #[derive(Debug, Default)]
 struct Window {
+    /// By the nanosecond in which each begins, which stays true when the window's length changes.
     slices: VecDeque<(u64, Totals)>,
     totals: Totals,
 }
@@ -242,17 +268,18 @@ const SLICES: u64 = 10;
 impl Window {
     fn push(&mut self, at: Time, window: Duration, failed: bool, slow: bool) {
         let width = (window.as_nanos() as u64 / SLICES).max(1);
-        let number = at.nanos() / width;
+        let begin = at.nanos() - at.nanos() % width;
         while let Some(&(oldest, slice)) = self.slices.front()
-            && oldest + SLICES <= number
+            && oldest + SLICES * width <= begin
         {
             self.slices.pop_front();
             self.totals.calls -= slice.calls;
             self.totals.failed -= slice.failed;
             self.totals.slow -= slice.slow;
         }
-        if self.slices.back().is_none_or(|&(last, _)| last != number) {
-            self.slices.push_back((number, Totals::default()));
+        // Not for one that is earlier: threads of a real run may come in another order than their instants.
+        if self.slices.back().is_none_or(|&(last, _)| last < begin) {
+            self.slices.push_back((begin, Totals::default()));
         }
         let (_, slice) = self.slices.back_mut().expect("a slice was just pushed if there was none");
         for totals in [slice, &mut self.totals] {
@@ -266,10 +293,18 @@ impl Window {
 /// See the module.
 pub struct Breaking {
     inner: Next,
-    machine: Mutex<Machine>,
+    switch: Mutex<Switch>,
     world: Arc<World>,
     meter: Arc<Meter>,
     service: u8,
+}
+
+#[derive(Default)]
+struct Switch {
+    machine: Machine,
+    /// Calls that entered before it was switched off go on by the settings they entered with. What they do
+    /// to the machine then is nobody else's concern.
+    on: bool,
 }
 
 /// The layer that adds a [`Breaking`].
@@ -277,7 +312,7 @@ pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = B
     let Surroundings { world, meter, service, .. } = surroundings.clone();
     layer_fn(move |inner| Breaking {
         inner,
-        machine: Mutex::default(),
+        switch: Mutex::default(),
         world: Arc::clone(&world),
         meter: Arc::clone(&meter),
         service,
@@ -286,16 +321,20 @@ pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = B
 
 impl Breaking {
     fn with_machine<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = machine.state();
-        let value = change(&mut machine);
-        let after = machine.state();
-        drop(machine);
-        if before != after {
+        let mut switch = self.lock();
+        let before = switch.machine.state();
+        let value = change(&mut switch.machine);
+        let after = switch.machine.state();
+        // Under the lock: the log and the meter must see changes in the order in which they happened.
+        if before != after && switch.on {
             self.world.record(EventKind::Breaker, self.service, after as u64, 0);
             self.meter.set_breaker(after);
         }
         value
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Switch> {
+        self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refuse(&self, settings: &Breaker) -> Outcome {
@@ -345,12 +384,16 @@ impl Policy for Breaking {
 
     fn changed(&self, settings: &Policies) {
         let on = settings.breaker.as_ref().is_some_and(|breaker| breaker.enabled);
-        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        if !on {
-            *machine = Machine::default();
+        let mut switch = self.lock();
+        if !(on && switch.on) {
+            switch.machine.reset();
         }
-        self.meter.set_breaker(if on { machine.state() } else { BreakerState::Absent });
-        drop(machine);
+        switch.on = on;
+        self.meter.set_breaker(if on { switch.machine.state() } else { BreakerState::Absent });
+        drop(switch);
         self.inner.changed(settings);
     }
 }
+
+#[cfg(test)]
+mod tests;

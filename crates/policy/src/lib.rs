@@ -21,6 +21,8 @@ pub mod query_timeout;
 pub mod retry;
 pub mod retry_budget;
 pub mod shelf;
+#[cfg(test)]
+mod testing;
 pub mod tower_edge;
 
 use std::sync::Arc;

@@ -107,3 +107,6 @@ impl Policy for Pooled {
         self.inner.changed(settings);
     }
 }
+
+#[cfg(test)]
+mod tests;

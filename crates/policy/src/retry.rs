@@ -92,7 +92,7 @@ impl RetryOn {
 
 /// The pause before an attempt. Its ceiling is `up_to`; with `first` it starts there and grows by `factor`
 /// per retry until it reaches `up_to`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
     /// The highest ceiling, such as 100ms. No pause at all if absent.
@@ -112,6 +112,13 @@ pub struct Backoff {
 
 fn doubling() -> f64 {
     2.0
+}
+
+/// No pause.
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { up_to: Dur::default(), first: None, factor: doubling(), jitter: Jitter::default() }
+    }
 }
 
 /// How a pause is drawn below its ceiling. Brooker, "Exponential backoff and jitter", AWS Architecture
@@ -245,3 +252,6 @@ impl Policy for Retrying {
         self.inner.changed(settings);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,6 +117,13 @@ impl Budget {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls and retries under way.
+    #[cfg(test)]
+    pub(crate) fn active(&self) -> (u64, u64) {
+        let purse = self.lock();
+        (purse.active_calls, purse.active_retries)
+    }
+
     /// A call begins; the guard ends it.
     pub fn begin<'a>(&'a self, settings: Option<&RetryBudget>) -> CallUnderWay<'a> {
         let mut purse = self.lock();
@@ -159,9 +166,10 @@ impl CallUnderWay<'_> {
             *tokens -= TOKEN;
         }
         if let Some(ShareOfActive { share, at_least }) = settings.share_of_active {
-            let others = purse.active_retries - u64::from(self.retrying);
-            let allowed = (share.0 * purse.active_calls as f64).max(f64::from(at_least));
-            if (others + 1) as f64 > allowed {
+            let with_this = purse.active_retries - u64::from(self.retrying) + 1;
+            // A division, because a product with the share would be rounded to below the count.
+            let of_active = with_this as f64 / purse.active_calls as f64;
+            if of_active > share.0 && with_this > u64::from(at_least) {
                 return false;
             }
         }
@@ -179,3 +187,6 @@ impl Drop for CallUnderWay<'_> {
         purse.active_retries -= u64::from(self.retrying);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,3 +86,6 @@ impl Policies {
         call
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,7 +228,9 @@ fn scale(node: &ServiceNode, others: &IndexMap<String, Arc<ServiceNode>>, wiring
             Edge::new(&surroundings, Arc::clone(&others[callee]))
         });
         let replica = Replica::new(Arc::clone(shared), ordinal, edges.collect());
-        let line = wiring(Arc::clone(&replica));
+        // Users are handed to the first service by the driver: there is no wire between them.
+        let line: Line =
+            if shared.entry { Arc::new(Door(Arc::clone(&replica))) } else { wiring(Arc::clone(&replica)) };
         (replica, line)
     });
 }

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -237,13 +237,17 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Timer::Virtual(timer) = self.timer {
-            with_backend(|backend| {
-                if let Backend::Virtual(sim) = backend {
-                    sim.remove_timer(timer);
-                }
-            });
+            remove_timer(Some(timer));
         }
     }
+}
+
+fn remove_timer(timer: Option<TimerId>) {
+    with_backend(|backend| {
+        if let (Backend::Virtual(sim), Some(timer)) = (backend, timer) {
+            sim.remove_timer(timer);
+        }
+    });
 }
 
 /// A timer that one task waits for and others set. Resetting it costs no wake-up in virtual time: a server
@@ -263,7 +267,7 @@ struct AlarmState {
 impl Alarm {
     /// Sets the instant at which [`Alarm::wait`] returns; `None` for never.
     pub fn set(&self, at: Option<Time>, order: Order) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.at == at {
             return;
         }
@@ -288,22 +292,15 @@ impl Alarm {
 
     /// Waits until the set instant has come, and clears it.
     pub async fn wait(&self, order: Order) {
+        let _waiting = Waiting(self);
         let mut sleep: Option<Sleep> = None;
         std::future::poll_fn(|cx| {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
             if state.at.is_some_and(|at| now() >= at) {
                 state.at = None;
-                state.waker = None;
-                if let Some(timer) = state.timer.take() {
-                    with_backend(|backend| {
-                        if let Backend::Virtual(sim) = backend {
-                            sim.remove_timer(timer);
-                        }
-                    });
-                }
                 return Poll::Ready(());
             }
-            state.waker = Some(cx.waker().clone());
+            let old = state.waker.replace(cx.waker().clone());
             let at = state.at;
             let in_simulation = with_backend(|backend| match backend {
                 Backend::Virtual(sim) => {
@@ -319,27 +316,37 @@ impl Alarm {
                 _ => false,
             });
             drop(state);
+            drop(old);
             if in_simulation {
                 return Poll::Pending;
             }
             sleep = at.map(|at| sleep_until(at, order));
-            match &mut sleep {
-                // Ready here means that the instant came between the two looks: look again.
-                Some(sleep) => Pin::new(sleep).poll(cx).map(|()| cx.waker().wake_by_ref()).map_or_pending(),
-                None => Poll::Pending,
+            // The instant may have come between the two looks: look again.
+            if sleep.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(cx).is_ready()) {
+                cx.waker().wake_by_ref();
             }
+            Poll::Pending
         })
         .await;
     }
+
+    fn lock(&self) -> MutexGuard<'_, AlarmState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-trait OrPending {
-    fn map_or_pending(self) -> Poll<()>;
-}
+/// One who waits for an alarm. Whether the wait ends or is given up, its timer goes: nothing may fire later
+/// on behalf of one who has left.
+struct Waiting<'a>(&'a Alarm);
 
-impl OrPending for Poll<()> {
-    fn map_or_pending(self) -> Poll<()> {
-        Poll::Pending
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let (waker, timer) = {
+            let mut state = self.0.lock();
+            (state.waker.take(), state.timer.take())
+        };
+        drop(waker);
+        remove_timer(timer);
     }
 }
 

@@ -68,8 +68,21 @@ struct Current(Rc<Sim>);
 
 impl Drop for Current {
     fn drop(&mut self) {
+        // A guard, because a destructor that panics must not leave the thread with the clock of a run
+        // that is over.
+        let _last = Leave;
         self.0.drop_tasks();
-        BACKEND.with(|backend| *backend.borrow_mut() = Backend::None);
+    }
+}
+
+/// Takes the clock from the thread.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let sim = BACKEND.with(|backend| std::mem::replace(&mut *backend.borrow_mut(), Backend::None));
+        // Outside of the borrow: what is left of the run may have destructors.
+        drop(sim);
     }
 }
 
@@ -137,13 +150,14 @@ impl Wake for Handle {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.queued.swap(true, Ordering::Relaxed) {
-            return;
-        }
         with_backend(|backend| match backend {
+            // Whose wake-up this is comes first: one from outside must not mark a task as queued that is
+            // in no queue, or it would never be woken again.
             Backend::Virtual(sim) if sim.id == self.sim => {
-                let ready = Ready { index: self.index, generation: self.generation };
-                sim.ready.borrow_mut().push_back(ready);
+                if !self.queued.swap(true, Ordering::Relaxed) {
+                    let ready = Ready { index: self.index, generation: self.generation };
+                    sim.ready.borrow_mut().push_back(ready);
+                }
             }
             _ => panic!("a simulated task was woken from outside its simulation"),
         });
@@ -260,38 +274,31 @@ impl Sim {
 
     pub(super) fn add_timer(&self, at: Time, order: Order, waker: Waker) -> TimerId {
         let mut timers = self.timers.borrow_mut();
-        timers.sequence += 1;
-        let sequence = timers.sequence;
+        let sequence = timers.next_sequence();
         let timer = timers.set.insert(Setting { sequence, waker: Some(waker) });
-        if at < Time::MAX {
-            timers.heap.push(Reverse(Entry { at, order, sequence, timer }));
-        }
+        timers.push(Entry { at, order, sequence, timer });
         TimerId(timer)
     }
 
     pub(super) fn set_waker(&self, timer: TimerId, waker: &Waker) {
-        if let Some(setting) = self.timers.borrow_mut().set.get_mut(timer.0) {
-            match &mut setting.waker {
-                Some(old) => old.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
-        }
+        let old = self.timers.borrow_mut().set.get_mut(timer.0).and_then(|setting| setting.wakes(waker));
+        drop(old);
     }
 
     pub(super) fn reset_timer(&self, timer: TimerId, at: Option<Time>, order: Order, waker: &Waker) {
-        let mut timers = self.timers.borrow_mut();
-        timers.sequence += 1;
-        let sequence = timers.sequence;
-        let Some(setting) = timers.set.get_mut(timer.0) else { return };
-        setting.sequence = sequence;
-        match &mut setting.waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        if let Some(at) = at {
-            let at = at.max(self.now.get());
-            timers.heap.push(Reverse(Entry { at, order, sequence, timer: timer.0 }));
-        }
+        let old = {
+            let mut timers = self.timers.borrow_mut();
+            let sequence = timers.next_sequence();
+            let Some(setting) = timers.set.get_mut(timer.0) else { return };
+            setting.sequence = sequence;
+            let old = setting.wakes(waker);
+            if let Some(at) = at {
+                let at = at.max(self.now.get());
+                timers.push(Entry { at, order, sequence, timer: timer.0 });
+            }
+            old
+        };
+        drop(old);
     }
 
     pub(super) fn remove_timer(&self, timer: TimerId) {
@@ -311,16 +318,67 @@ impl Sim {
     }
 
     fn drop_tasks(&self) {
+        /// Goes on with the rest when a destructor panics.
+        struct Rest<'a>(&'a Sim);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                while let Some(task) = self.0.take_task() {
+                    drop(task);
+                }
+                self.0.ready.borrow_mut().clear();
+            }
+        }
         self.ending.set(true);
-        loop {
-            let task = {
-                let mut tasks = self.tasks.borrow_mut();
-                let Some(index) = tasks.iter().next().map(|(index, _)| index) else { break };
-                tasks.remove(index)
-            };
-            // Outside of the borrow: a destructor may wake others.
+        let rest = Rest(self);
+        while let Some(task) = self.take_task() {
             drop(task);
         }
-        self.ready.borrow_mut().clear();
+        drop(rest);
+    }
+
+    /// Takes a task out, to be dropped outside of the borrow: a destructor may wake others.
+    fn take_task(&self) -> Option<Slot> {
+        let mut tasks = self.tasks.borrow_mut();
+        let index = tasks.iter().next().map(|(index, _)| index)?;
+        Some(tasks.remove(index))
+    }
+
+    /// Timers set, and entries in the heap, stale ones included.
+    #[cfg(test)]
+    pub(super) fn timers(&self) -> (usize, usize) {
+        let timers = self.timers.borrow();
+        (timers.set.len(), timers.heap.len())
+    }
+}
+
+impl Timers {
+    fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Stale entries go when they surface, but timeouts that are far off and almost never reached would
+    /// pile up until then: from time to time all stale ones are swept out.
+    fn push(&mut self, entry: Entry) {
+        if entry.at == Time::MAX {
+            return;
+        }
+        if self.heap.len() >= 1_024 && self.heap.len() > 4 * self.set.len() {
+            let set = &self.set;
+            self.heap.retain(|Reverse(entry)| {
+                set.get(entry.timer).is_some_and(|setting| setting.sequence == entry.sequence)
+            });
+        }
+        self.heap.push(Reverse(entry));
+    }
+}
+
+impl Setting {
+    /// Wakes this one from now on; returns the one it woke before, to be dropped outside of the borrow.
+    fn wakes(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.waker {
+            Some(old) if old.will_wake(waker) => None,
+            _ => self.waker.replace(waker.clone()),
+        }
     }
 }

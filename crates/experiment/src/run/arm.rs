@@ -1,6 +1,8 @@
 //! One arm under one seed, on whichever clock the thread is on: load, timeline, sampling, and the end.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use pumphandle_core::World;
@@ -34,8 +36,10 @@ pub struct SeedRun {
     pub kept: Option<Vec<u8>>,
     /// Stocks whose accounts do not add up, in words: a defect of the rig.
     pub wrong_accounts: Vec<String>,
-    /// Attempts sent by all services.
+    /// Attempts that reached a service.
     pub attempts: u64,
+    /// Somebody ended it before its time.
+    pub stopped_at: Option<Time>,
 }
 
 /// Who sends the load.
@@ -47,7 +51,13 @@ pub enum Generator {
 }
 
 /// Runs `arm` on an already started stack.
-pub async fn conduct(scenario: &Scenario, arm: &ArmPlan, stack: Arc<Stack>, generator: Generator) -> SeedRun {
+pub async fn conduct(
+    scenario: &Scenario,
+    arm: &ArmPlan,
+    stack: Arc<Stack>,
+    generator: Generator,
+    stopped: impl Future<Output = ()>,
+) -> SeedRun {
     let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
     let end = Time::ZERO + scenario.duration.0;
     let world = Arc::clone(stack.world());
@@ -65,8 +75,11 @@ pub async fn conduct(scenario: &Scenario, arm: &ArmPlan, stack: Arc<Stack>, gene
     time::spawn("the sampler", sample(Arc::clone(&stack), seconds, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
     time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
-    time::sleep_until(end, Order::sample(2)).await;
-    driver::drain(&ledger, end + DRAIN).await;
+    let ended = either(stopped, async {
+        time::sleep_until(end, Order::sample(2)).await;
+        driver::drain(&ledger, end + DRAIN).await;
+    });
+    let stopped_at = (!ended.await).then(now);
     let closed_at = now();
     let wrong_accounts = audit(&stack);
     let attempts = attempts(&stack);
@@ -80,7 +93,20 @@ pub async fn conduct(scenario: &Scenario, arm: &ArmPlan, stack: Arc<Stack>, gene
         kept: world.log.take(),
         wrong_accounts,
         attempts,
+        stopped_at,
     }
+}
+
+/// Waits for the first of the two; true if it was the second.
+async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) -> bool {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    std::future::poll_fn(|cx| {
+        if second.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        first.as_mut().poll(cx).map(|()| false)
+    })
+    .await
 }
 
 /// Since when arrivals count for the percentiles of latency: the later of trigger and pull.
@@ -163,5 +189,5 @@ fn attempts(stack: &Stack) -> u64 {
 pub async fn conduct_in_memory(scenario: &Scenario, arm: &ArmPlan, seed: u64, keep_events: bool) -> SeedRun {
     let world = World::new(seed, keep_events);
     let stack = Arc::new(Stack::start(world, &arm.settings));
-    conduct(scenario, arm, stack, Generator::Within).await
+    conduct(scenario, arm, stack, Generator::Within, std::future::pending()).await
 }

@@ -2,6 +2,7 @@
 //! in real time. What comes out is a [`SeedRun`]; nothing here judges.
 
 pub mod arm;
+pub mod real_clock;
 pub mod rows;
 pub mod series;
 pub mod virtual_clock;

@@ -89,19 +89,15 @@ impl Series {
     }
 
     /// Mean level of a stock, and mean of a flow per second, of service `i` over `range`.
-    pub fn means(
-        &self,
-        i: usize,
-        range: std::ops::Range<usize>,
-    ) -> (Vec<(StockName, f64)>, Vec<(Flow, f64)>) {
+    pub fn means(&self, i: usize, range: std::ops::Range<usize>) -> Means {
         let rows = &self.rows[range.start.min(self.rows.len())..range.end.min(self.rows.len())];
         let n = (rows.len() * self.seeds.len()).max(1) as f64;
         let level = |at: usize| rows.iter().map(|row| row[i].stocks[at][0]).sum::<u64>() as f64 / n;
         let flow = |at: usize| rows.iter().map(|row| row[i].flows[at]).sum::<u64>() as f64 / n;
-        (
-            StockName::ALL.iter().enumerate().map(|(at, &name)| (name, level(at))).collect(),
-            Flow::ALL.iter().enumerate().map(|(at, &name)| (name, flow(at))).collect(),
-        )
+        Means {
+            levels: StockName::ALL.iter().enumerate().map(|(at, &name)| (name, level(at))).collect(),
+            flows: Flow::ALL.iter().enumerate().map(|(at, &name)| (name, flow(at))).collect(),
+        }
     }
 
     fn band(&self, count: fn(&Second) -> u32) -> Band {
@@ -156,6 +152,15 @@ impl Series {
             replicas: column(&|sum| sum.replicas),
         }
     }
+}
+
+/// A service over a part of the run, over all seeds.
+#[derive(Debug)]
+pub struct Means {
+    /// Mean level of every stock.
+    pub levels: Vec<(StockName, f64)>,
+    /// Mean of every flow, per second.
+    pub flows: Vec<(Flow, f64)>,
 }
 
 /// The most that a stock can hold under these settings.

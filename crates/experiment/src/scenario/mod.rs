@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod levers;
+pub mod overrides;
 pub mod paths;
 pub mod read;
 pub mod schema;

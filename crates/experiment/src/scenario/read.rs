@@ -35,6 +35,13 @@ impl Checked {
     }
 }
 
+impl Checked {
+    /// Leaves out the claims whose sentence `keep` refuses.
+    pub fn keep_claims(&mut self, keep: impl Fn(&str) -> bool) {
+        self.scenario.claims.iter_mut().for_each(|claim| claim.retain(|sentence, _| keep(sentence)));
+    }
+}
+
 /// Why a scenario cannot run, as a person should see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CannotRun(pub String);

@@ -1,0 +1,46 @@
+//! Printing an event log.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, bail};
+use pumphandle_core::events::{self, EventKind};
+
+use crate::args::EventsArguments;
+use crate::{End, screen};
+
+pub(crate) fn print(arguments: &EventsArguments) -> anyhow::Result<End> {
+    let file = arguments.file.display();
+    let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {file}"))?;
+    let mut out = String::new();
+    for event in events::read(&bytes) {
+        let event = match event {
+            Ok(event) => event,
+            Err(offset) => bail!("{file} is no event log, or it is damaged at byte {offset}"),
+        };
+        let seconds = event.at.secs_f64();
+        let early = arguments.from.is_some_and(|from| seconds < from.secs_f64());
+        let late = arguments.to.is_some_and(|to| seconds > to.secs_f64());
+        let of_arrival = matches!(
+            event.kind,
+            EventKind::Arrival
+                | EventKind::Resolved
+                | EventKind::Arrived
+                | EventKind::Rejected
+                | EventKind::Started
+                | EventKind::Left
+        );
+        let other = arguments.arrival.is_some_and(|arrival| !of_arrival || event.a != arrival);
+        if early || late || other {
+            continue;
+        }
+        let service =
+            if event.service == u8::MAX { "users".to_owned() } else { format!("#{}", event.service) };
+        let kind = format!("{:?}", event.kind).to_lowercase();
+        writeln!(out, "{seconds:>14.6}  {service:<6} {kind:<10} {:>20} {:#x}", event.a, event.b)?;
+        if out.len() > 1 << 16 {
+            screen::print(&std::mem::take(&mut out));
+        }
+    }
+    screen::print(&out);
+    Ok(End::Held)
+}

@@ -1,0 +1,217 @@
+//! `pumphandle run`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::bail;
+use pumphandle_core::Dur;
+use pumphandle_core::meter::Meter;
+use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::measure::{How, Measured};
+use pumphandle_experiment::plan::{self, ArmPlan};
+use pumphandle_experiment::result::{Machine, Story};
+use pumphandle_experiment::scenario::read::Checked;
+use pumphandle_experiment::scenario::{Mode, Scenario, check, overrides};
+use pumphandle_experiment::story::{self, Circumstances, SHOWN};
+
+use crate::args::{Clock, RunArguments, threads};
+use crate::progress::{Progress, stop_flag};
+use crate::{End, folder, scenarios, screen};
+
+/// Seeds of a run in virtual time: enough for a majority to be shown (six of six), few enough to wait for.
+const SEEDS: u64 = 6;
+
+pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
+    let mut checked = scenarios::load(&arguments.scenario)?;
+    change(&mut checked, arguments)?;
+    let arms = arms(&checked.scenario, arguments)?;
+    let count = arguments.seeds.unwrap_or(if arguments.clock == Clock::Real { 1 } else { SEEDS });
+    let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
+    let stop = stop_flag();
+    let mut progress = Progress::new(seeds.len() as u64 * arms.len() as u64, &checked.scenario.scenario);
+    // Event logs of the control and of the first treatment; more would fill a disk.
+    let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events: 2, keep_series: true };
+    let mut measured = Measured::new(&checked.scenario, arms, true);
+    match arguments.clock {
+        Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
+        Clock::Real => real(&checked.scenario, &mut measured, &seeds, &stop, &mut progress)?,
+    }
+    let wall = progress.finish();
+    let circumstances = circumstances(arguments, &measured, count, wall.as_secs_f64());
+    let story = story::story(&checked, &measured, &circumstances);
+    let folder = folder::choose(arguments.out.as_deref(), &checked.scenario.scenario, &story.again);
+    let kept = if measured.seeds.is_empty() { Ok(()) } else { folder::write(&folder, &story, &measured) };
+    show(arguments, &story, kept.is_ok().then_some(folder.as_path()))?;
+    kept?;
+    Ok(end(&story))
+}
+
+/// Side by side in real time, with a page of metrics for every service.
+fn real(
+    scenario: &Scenario,
+    measured: &mut Measured,
+    seeds: &[u64],
+    stop: &Arc<AtomicBool>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    // Every call under way takes two sockets per hop; the usual limit of 1024 files is soon reached.
+    let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
+    if files < 8192 {
+        eprintln!("this system allows only {files} open files: a storm may need more");
+    }
+    eprintln!("{} s in real time, {} arms side by side", measured.timeline.end, measured.arms.len());
+    let started = |arm: &str, services: Vec<(String, Arc<Meter>)>| {
+        let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        match pumphandle_console::serve_metrics(services, arm.to_owned(), anywhere) {
+            Ok(pages) => {
+                for (service, address) in pages {
+                    eprintln!("  {arm} {service}: http://{address}/metrics");
+                }
+            }
+            Err(error) => eprintln!("  {arm}: no metrics page: {error}"),
+        }
+    };
+    for health in measured.extend_in_real_time(scenario, seeds, stop, &started, || progress.step())? {
+        let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
+        let cpu =
+            health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
+        eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
+    }
+    Ok(())
+}
+
+/// What the command line changes, checked again.
+fn change(checked: &mut Checked, arguments: &RunArguments) -> anyhow::Result<()> {
+    let mut changed = false;
+    for assignment in assignments(arguments) {
+        overrides::apply(&mut checked.scenario, &assignment).map_err(anyhow::Error::msg)?;
+        changed = true;
+    }
+    let problems = check::check(&checked.scenario);
+    if changed && !problems.is_empty() {
+        let lines: Vec<String> =
+            problems.iter().map(|problem| format!("  {}: {}", problem.path, problem.message)).collect();
+        bail!("changed like that, {} cannot run:\n{}\nnothing was run", checked.file, lines.join("\n"));
+    }
+    Ok(())
+}
+
+/// Everything that the command line changes, as `path=value`.
+fn assignments(arguments: &RunArguments) -> Vec<String> {
+    let special = |name: &str, value: Option<Dur>| value.map(|value| format!("{name}={value}"));
+    special("duration", arguments.duration)
+        .into_iter()
+        .chain(special("pull", arguments.pull))
+        .chain(arguments.set.iter().cloned())
+        .collect()
+}
+
+fn arms(scenario: &Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<ArmPlan>> {
+    let mut arms = vec![plan::control(scenario)];
+    let mut wanted: Vec<(String, Mode)> = Vec::new();
+    if arguments.all {
+        for mode in [Mode::Pulled, Mode::Standing] {
+            let levers = scenario.levers.iter().filter(|(_, lever)| lever.modes.contains(&mode));
+            wanted.extend(levers.map(|(name, _)| (name.clone(), mode)));
+        }
+    }
+    for asked in &arguments.lever {
+        let (name, mode) = match asked.strip_suffix("@start") {
+            Some(name) => (name, Mode::Standing),
+            None => (asked.as_str(), Mode::Pulled),
+        };
+        let Some(lever) = scenario.levers.get(name) else {
+            let known = scenario.levers.keys().map(String::as_str);
+            match suggest(name, known.clone()) {
+                Some(close) => bail!("no such lever: `{name}`; did you mean `{close}`?"),
+                None => bail!("no such lever: `{name}`; there is {}", known.collect::<Vec<_>>().join(", ")),
+            }
+        };
+        // A lever that is only tried one way is tried that way.
+        let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
+        wanted.push((name.to_owned(), mode));
+    }
+    for (name, mode) in wanted {
+        let arm = plan::treatment(scenario, &name, mode);
+        arms.push(arm.map_err(|wrong| anyhow::anyhow!("lever `{name}`: {}", wrong[0].1))?);
+    }
+    Ok(arms)
+}
+
+fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall_s: f64) -> Circumstances {
+    let again = command(arguments, seeds);
+    let arm_seconds = measured.timeline.end as f64 * (measured.seeds.len() * measured.arms.len()) as f64;
+    Circumstances {
+        clock: if arguments.clock == Clock::Real { "real" } else { "virtual" },
+        overrides: assignments(arguments),
+        again,
+        machine: machine(wall_s, measured.arms.iter().map(|arm| arm.attempts).sum(), arm_seconds),
+        claims_at: SHOWN,
+    }
+}
+
+/// The command that reproduces this run.
+fn command(arguments: &RunArguments, seeds: u64) -> String {
+    let mut words = vec!["pumphandle run".to_owned(), quoted(&arguments.scenario)];
+    words.extend(arguments.lever.iter().map(|lever| format!("--lever {}", quoted(lever))));
+    if arguments.all {
+        words.push("--all".to_owned());
+    }
+    if arguments.clock == Clock::Real {
+        words.push("--clock real".to_owned());
+    }
+    words.extend(arguments.duration.map(|duration| format!("--duration {duration}")));
+    words.extend(arguments.pull.map(|pull| format!("--pull {pull}")));
+    words.extend(arguments.set.iter().map(|set| format!("--set {}", quoted(set))));
+    words.push(format!("--seeds {seeds} --seed {}", arguments.seed));
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=@%:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Where and by what a run was made.
+pub(crate) fn machine(wall_s: f64, attempts: u64, arm_seconds: f64) -> Machine {
+    Machine {
+        pumphandle: env!("CARGO_PKG_VERSION").to_owned(),
+        host: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        wall_s,
+        attempts,
+        arm_seconds,
+    }
+}
+
+fn show(arguments: &RunArguments, story: &Story, folder: Option<&Path>) -> anyhow::Result<()> {
+    if arguments.json {
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&story.result)?));
+        return Ok(());
+    }
+    let report = folder.map(|folder| folder.join("report.html").display().to_string());
+    let terminal = pumphandle_report::Terminal { width: screen::width(), colour: screen::colour(), report };
+    screen::print(&pumphandle_report::terminal(story, &terminal));
+    Ok(())
+}
+
+fn end(story: &Story) -> End {
+    let result = &story.result;
+    let is = |word: &str| result.claims.iter().any(|claim| claim.is == word);
+    let invalid = !result.valid || result.arms.iter().any(|arm| !arm.valid);
+    if result.partial {
+        End::Interrupted
+    } else if is("broken") {
+        End::Broken
+    } else if invalid {
+        End::CouldNotMeasure
+    } else {
+        // Claims about levers that were not asked for are not tested here: that is what `check` is for.
+        End::Held
+    }
+}

@@ -1,0 +1,91 @@
+//! The incidents that are built in, and files that people bring.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, bail};
+use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::scenario::read::{self, Checked};
+use serde_json::json;
+
+use crate::args::ListArguments;
+use crate::{End, screen};
+
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// The name of a built-in file: without folder and ending.
+fn short(file: &str) -> &str {
+    file.trim_start_matches("scenarios/").trim_end_matches(".yaml")
+}
+
+/// Names of all built-in incidents.
+pub(crate) fn names() -> Vec<&'static str> {
+    SHIPPED.iter().map(|(file, _)| short(file)).collect()
+}
+
+/// File name and text of a scenario: by its built-in name, or from a path.
+pub(crate) fn text(scenario: &str) -> anyhow::Result<(String, String)> {
+    if let Some((file, text)) = SHIPPED.iter().find(|(file, _)| short(file) == scenario) {
+        return Ok(((*file).to_owned(), (*text).to_owned()));
+    }
+    let is_path = scenario.contains(['/', '\\', '.']);
+    if !is_path {
+        match suggest(scenario, names()) {
+            Some(close) => bail!("no such incident: `{scenario}`; did you mean `{close}`?"),
+            None => bail!("no such incident: `{scenario}`; there is {}; or give a path", names().join(", ")),
+        }
+    }
+    let bytes = std::fs::read(scenario).with_context(|| format!("cannot read {scenario}"))?;
+    let text =
+        String::from_utf8(bytes).ok().with_context(|| format!("{scenario} is not a text file (UTF-8)"))?;
+    Ok((scenario.to_owned(), text))
+}
+
+/// A scenario that can run.
+pub(crate) fn load(scenario: &str) -> anyhow::Result<Checked> {
+    let (file, text) = text(scenario)?;
+    Ok(read::read(&file, &text, screen::error_style())?)
+}
+
+pub(crate) fn list(arguments: &ListArguments) -> anyhow::Result<End> {
+    let all: Vec<Checked> = names().into_iter().map(load).collect::<Result<_, _>>()?;
+    if arguments.json {
+        let entries: Vec<_> = all.iter().map(entry).collect();
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&entries)?));
+        return Ok(End::Held);
+    }
+    let mut out = String::new();
+    for Checked { scenario, .. } in &all {
+        writeln!(out, "{}  ({})  {}", scenario.scenario, scenario.kind.name(), scenario.title)?;
+        let mut levers: Vec<_> = scenario.levers.iter().collect();
+        levers.sort_by_key(|(_, lever)| std::cmp::Reverse(lever.level));
+        for (name, lever) in levers {
+            writeln!(out, "  {:>3}  {name:<28} {}", lever.level, lever.title)?;
+        }
+        for (name, why) in &scenario.not_yet {
+            writeln!(out, "    -  {name:<28} not yet there: {why}")?;
+        }
+        writeln!(out)?;
+    }
+    screen::print(&out);
+    Ok(End::Held)
+}
+
+fn entry(checked: &Checked) -> serde_json::Value {
+    let scenario = &checked.scenario;
+    let levers = scenario.levers.iter().map(|(name, lever)| {
+        json!({ "lever": name, "level": lever.level, "title": lever.title,
+                "modes": lever.modes.iter().map(|mode| mode.name()).collect::<Vec<_>>() })
+    });
+    json!({ "scenario": scenario.scenario, "title": scenario.title, "kind": scenario.kind.name(),
+            "file": checked.file, "claims": checked.claims().count(), "levers": levers.collect::<Vec<_>>() })
+}
+
+pub(crate) fn show(scenario: &str) -> anyhow::Result<End> {
+    screen::print(&text(scenario)?.1);
+    Ok(End::Held)
+}
+
+pub(crate) fn schema() -> anyhow::Result<End> {
+    screen::print(&format!("{}\n", serde_json::to_string_pretty(read::schema())?));
+    Ok(End::Held)
+}

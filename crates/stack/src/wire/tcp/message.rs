@@ -1,0 +1,180 @@
+//! Calls and outcomes as HTTP messages: the one place that knows both sides. Nothing has a body, so a
+//! connection is free again as soon as the head of the answer is there.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderMap, HeaderName};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Empty;
+use pumphandle_core::{Call, CallError, Outcome, Path, Reply, Time};
+
+/// The number of the user request.
+const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
+/// The call's place in the tree of calls.
+const PATH: HeaderName = HeaderName::from_static("pumphandle-path");
+/// The call's deadline, in nanoseconds since the start of the run. Both ends count from one start; between
+/// machines it would have to be the time that is left.
+const DEADLINE: HeaderName = HeaderName::from_static("pumphandle-deadline");
+/// The time after which the service is to end the work, in nanoseconds.
+const KILL_AFTER: HeaderName = HeaderName::from_static("pumphandle-kill-after");
+/// What an answer is beyond its status: [`DEGRADED`], or the name of an error.
+const OUTCOME: HeaderName = HeaderName::from_static("pumphandle-outcome");
+/// A good answer by a fallback.
+const DEGRADED: HeaderValue = HeaderValue::from_static("degraded");
+
+/// The request that carries `call`, all but its [`Call::caller`].
+pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = Method::POST;
+    let headers = request.headers_mut();
+    headers.insert(HOST, host.clone());
+    headers.insert(ARRIVAL, call.arrival.into());
+    headers.insert(PATH, call.path.id().into());
+    if let Some(deadline) = call.deadline {
+        headers.insert(DEADLINE, deadline.nanos().into());
+    }
+    if let Some(limit) = call.kill_after {
+        headers.insert(KILL_AFTER, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).into());
+    }
+    request
+}
+
+/// The call that a request with these headers carries; `None` if it carries none.
+pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
+    Some(Call {
+        arrival: number(headers.get(ARRIVAL)?)?,
+        path: Path::from_id(number(headers.get(PATH)?)?),
+        deadline: optional(headers.get(DEADLINE))?.map(Time::from_nanos),
+        kill_after: optional(headers.get(KILL_AFTER))?.map(Duration::from_nanos),
+        caller: None,
+    })
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+/// `None` for what is there and is no number.
+fn optional(value: Option<&HeaderValue>) -> Option<Option<u64>> {
+    value.map_or(Some(None), |value| number(value).map(Some))
+}
+
+/// The answer that carries `outcome`.
+pub(super) fn response(outcome: Outcome) -> Response<Empty<Bytes>> {
+    let mut response = Response::new(Empty::new());
+    match outcome {
+        Ok(Reply { degraded: false }) => {}
+        Ok(Reply { degraded: true }) => {
+            response.headers_mut().insert(OUTCOME, DEGRADED);
+        }
+        Err(error) => {
+            *response.status_mut() = status(error);
+            response.headers_mut().insert(OUTCOME, HeaderValue::from_static(error.name()));
+        }
+    }
+    response
+}
+
+/// The answer to a request that carries no call.
+pub(super) fn not_a_call() -> Response<Empty<Bytes>> {
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
+/// The outcome that an answer carries. One without our header comes from something in between, such as a
+/// proxy, and its status is all there is to go by.
+pub(super) fn read_response<B>(response: &Response<B>) -> Outcome {
+    match response.headers().get(OUTCOME) {
+        Some(outcome) if *outcome == DEGRADED => Ok(Reply { degraded: true }),
+        Some(outcome) => {
+            Err(outcome.to_str().ok().and_then(CallError::from_name).unwrap_or(CallError::Failed))
+        }
+        None => match response.status() {
+            status if status.is_success() => Ok(Reply::default()),
+            StatusCode::TOO_MANY_REQUESTS => Err(CallError::Limited),
+            StatusCode::BAD_GATEWAY => Err(CallError::Disconnected),
+            StatusCode::SERVICE_UNAVAILABLE => Err(CallError::Overloaded),
+            StatusCode::GATEWAY_TIMEOUT => Err(CallError::Timeout),
+            _ => Err(CallError::Failed),
+        },
+    }
+}
+
+/// The status that HTTP has for an error: for people with a packet sniffer, and for proxies.
+const fn status(error: CallError) -> StatusCode {
+    match error {
+        CallError::Overloaded | CallError::BreakerOpen | CallError::PoolTimeout => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        CallError::Timeout | CallError::DeadlineExceeded | CallError::Expired => StatusCode::GATEWAY_TIMEOUT,
+        CallError::Killed | CallError::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        CallError::Disconnected => StatusCode::BAD_GATEWAY,
+        CallError::Limited => StatusCode::TOO_MANY_REQUESTS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_call_survives_the_way(
+            arrival: u64,
+            path: u64,
+            deadline: Option<u64>,
+            kill_after: Option<u64>,
+        ) {
+            let sent = Call {
+                arrival,
+                path: Path::from_id(path),
+                deadline: deadline.map(Time::from_nanos),
+                kill_after: kill_after.map(Duration::from_nanos),
+                caller: None,
+            };
+            let request = request(&sent, &HeaderValue::from_static("localhost"));
+            let read = read_request(request.headers()).unwrap();
+            prop_assert_eq!(read.arrival, sent.arrival);
+            prop_assert_eq!(read.path, sent.path);
+            prop_assert_eq!(read.deadline, sent.deadline);
+            prop_assert_eq!(read.kill_after, sent.kill_after);
+        }
+    }
+
+    #[test]
+    fn every_outcome_survives_the_way_back() {
+        let good = [false, true].map(|degraded| Ok(Reply { degraded }));
+        for outcome in good.into_iter().chain(CallError::ALL.map(Err)) {
+            let response = response(outcome);
+            assert_eq!(response.status().is_success(), outcome.is_ok());
+            assert_eq!(read_response(&response), outcome);
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_call_or_with_a_broken_one_is_refused() {
+        assert!(read_request(&HeaderMap::new()).is_none());
+        for broken in [ARRIVAL, PATH, DEADLINE, KILL_AFTER] {
+            let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"));
+            request.headers_mut().insert(broken, HeaderValue::from_static("soon"));
+            assert!(read_request(request.headers()).is_none());
+        }
+    }
+
+    #[test]
+    fn an_answer_from_in_between_is_read_by_its_status() {
+        let of = |status: u16| {
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            read_response(&response)
+        };
+        assert_eq!(of(204), Ok(Reply::default()));
+        assert_eq!(of(502), Err(CallError::Disconnected));
+        assert_eq!(of(503), Err(CallError::Overloaded));
+        assert_eq!(of(504), Err(CallError::Timeout));
+        assert_eq!(of(418), Err(CallError::Failed));
+    }
+}
