@@ -128,3 +128,16 @@ fn a_number_without_a_reason_is_found() {
     ];
     assert_eq!(read::without_why(&document), expected);
 }
+
+#[test]
+fn every_number_of_the_projects_scenarios_has_a_reason() {
+    for (name, text) in scenarios() {
+        let document = Document::parse(&name, &text).unwrap_or_else(|problems| panic!("{problems}"));
+        let bare: Vec<String> = read::without_why(&document)
+            .iter()
+            .map(|path| format!("{name}:{}: {path}", document.line(path)))
+            .collect();
+        assert!(bare.is_empty(), "say why, in a comment `# why: ...`:\n{}", bare.join("\n"));
+        assert!(document.numbers().len() > 10, "{name} has hardly any numbers");
+    }
+}
