@@ -308,7 +308,8 @@ pub fn agrees(lesson: Option<Lesson>, ruling: &Ruling) -> Option<&'static str> {
         Lesson::Masks => Is::Masks,
         Lesson::Delays => Is::Delays,
         Lesson::Strong | Lesson::High | Lesson::Ends => Is::Ends,
-        Lesson::VeryStrong | Lesson::VeryHigh if ruling.is == Is::Ends && fast => Is::Ends,
+        // What prevents can only be seen to end when it is pulled late: at once counts as much.
+        Lesson::VeryStrong | Lesson::VeryHigh | Lesson::Prevents if ruling.is == Is::Ends && fast => Is::Ends,
         Lesson::VeryStrong | Lesson::VeryHigh | Lesson::Prevents => Is::Prevents,
     };
     Some(match rank.cmp(&claimed.rank()?) {

@@ -203,7 +203,7 @@ impl Retrying {
         loop {
             let path = call.path.attempt(attempt);
             self.meter.count(Flow::Attempts);
-            let outcome = self.inner.call(settings, Call { path, ..call.clone() }).await;
+            let outcome = self.inner.call(settings, Call { path, attempt, ..call.clone() }).await;
             let error = match outcome {
                 Ok(reply) => {
                     under_way.succeeded(budget);

@@ -83,6 +83,7 @@ impl Policies {
     /// The first attempt of a call has the same key whether or not anything would try again.
     pub(crate) fn first_attempt(mut call: Call) -> Call {
         call.path = call.path.attempt(0);
+        call.attempt = 0;
         call
     }
 }

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use pumphandle_core::gate::{CoDel, Discipline};
 use pumphandle_core::{Dur, Share};
 use pumphandle_policy::load_shed::LoadShed;
+use pumphandle_policy::retry_quota::RetryQuota;
 use pumphandle_policy::{Policies, Wrong};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct ServiceSettings {
     /// Refuse calls above a number inside. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_shed: Option<LoadShed>,
+    /// Refuse retries above a share of first attempts. None is refused if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_quota: Option<RetryQuota>,
     /// The services it calls for every call, one after the other: a name or a list of names. None if absent.
     #[serde(default, skip_serializing_if = "Calls::is_none")]
     pub calls: Calls,
@@ -72,6 +76,7 @@ impl Default for ServiceSettings {
             latency: Dur::default(),
             cancel_on_disconnect: false,
             load_shed: None,
+            retry_quota: None,
             calls: Calls::default(),
             with: Policies::default(),
         }
@@ -133,7 +138,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 11] = [
+    pub const FIELDS: [&'static str; 12] = [
         "replicas",
         "workers",
         "queue",
@@ -143,6 +148,7 @@ impl ServiceSettings {
         "latency",
         "cancel_on_disconnect",
         "load_shed",
+        "retry_quota",
         "calls",
         "with",
     ];
