@@ -88,6 +88,11 @@ fn change(checked: &mut Checked, arguments: &RunArguments) -> anyhow::Result<()>
         overrides::apply(&mut checked.scenario, &assignment).map_err(anyhow::Error::msg)?;
         changed = true;
     }
+    if changed {
+        // The claims are about the scenario as it is written.
+        checked.keep_claims(|_| false);
+        checked.scenario.claims.retain(|claim| !claim.is_empty());
+    }
     let problems = check::check(&checked.scenario);
     if changed && !problems.is_empty() {
         let lines: Vec<String> =

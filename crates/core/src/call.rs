@@ -17,6 +17,8 @@ pub struct Call {
     pub arrival: u64,
     /// The call's place in the arrival's tree of calls: the key of its draws.
     pub path: Path,
+    /// Which attempt of its call this is, from 0: what an edge can be told of retries.
+    pub attempt: u32,
     /// After this instant nobody wants the answer. Only set where a policy propagates deadlines.
     pub deadline: Option<Time>,
     /// The service ends the work after this long (a database's statement timeout).
@@ -28,7 +30,14 @@ pub struct Call {
 impl Call {
     /// A user request, before anybody has handled it.
     pub fn arriving(arrival: u64) -> Call {
-        Call { arrival, path: Path::of_arrival(arrival), deadline: None, kill_after: None, caller: None }
+        Call {
+            arrival,
+            path: Path::of_arrival(arrival),
+            attempt: 0,
+            deadline: None,
+            kill_after: None,
+            caller: None,
+        }
     }
 }
 

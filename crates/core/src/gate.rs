@@ -26,6 +26,7 @@ pub const UNLIMITED: usize = usize::MAX;
 /// Who is served next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(title = "order")]
 pub enum Discipline {
     /// First in, first out.
     #[default]
@@ -44,9 +45,9 @@ pub enum Discipline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CoDel {
-    /// The wait that is acceptable as a standing one. RFC 8289 suggests 5 ms for networks.
+    /// The wait that is acceptable as a standing one, such as 5ms (what RFC 8289 suggests for networks).
     pub target: Dur,
-    /// How long it may be exceeded before the first drop. RFC 8289 suggests 100 ms for networks.
+    /// How long it may be exceeded before the first drop, such as 100ms (what RFC 8289 suggests for networks).
     pub interval: Dur,
 }
 

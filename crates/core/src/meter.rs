@@ -63,7 +63,7 @@ catalogue! {
         BreakerRefused = "breaker_refused": "Attempts that an open circuit breaker refused.";
         Fallbacks = "fallbacks": "Calls answered by a fallback value.";
         PoolTimeouts = "pool_timeouts": "Attempts that got no pooled connection in time.";
-        Limited = "limited": "Attempts that a limit on the caller's side refused.";
+        Limited = "limited": "Attempts that a limit refused: a rate limit, a bulkhead, a quota.";
         Disturbed = "disturbed": "Attempts that a trigger delayed, failed, held, or left hanging.";
     }
 }

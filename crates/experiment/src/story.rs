@@ -370,38 +370,32 @@ fn latency(_: &Measured, arm: &MeasuredArm) -> Latency {
 fn claims(checked: &Checked, measured: &Measured, confidence: f64) -> Vec<Claim> {
     checked
         .claims()
-        .map(|(sentence, body, line)| {
-            let claim = |is: &str, reason: String, expected: String, measured: String| Claim {
-                claim: sentence.to_owned(),
-                arm: body.arm.clone(),
-                is: is.to_owned(),
-                reason,
-                expected,
-                measured,
-                line,
-            };
-            let Some(arm) = measured.find(&body.arm) else {
-                let reason = format!("`{}` was not run", body.arm);
-                return claim("not tested", reason, String::new(), String::new());
-            };
+        .filter_map(|(sentence, body, line)| {
+            // A run of some levers says nothing of the others; `check` runs them all.
+            let arm = measured.find(&body.arm)?;
             let finding = judge::judge(&checked.scenario, measured, body, arm, confidence);
             let reasons =
                 measured.reasons.iter().chain(&measured.arms[0].reasons).chain(&measured.arms[arm].reasons);
             let against: Vec<String> = reasons.cloned().collect();
-            if measured.partial && measured.seeds.is_empty() {
-                return claim("not tested", "interrupted".to_owned(), finding.expected, String::new());
-            }
-            if !against.is_empty() {
-                return claim("not tested", against.join("; "), finding.expected, finding.measured);
-            }
-            match finding.decision {
-                Decision::Held => claim("held", String::new(), finding.expected, finding.measured),
-                Decision::Broken => claim("broken", String::new(), finding.expected, finding.measured),
+            let (is, reason) = match finding.decision {
+                _ if measured.seeds.is_empty() => ("not tested", "interrupted".to_owned()),
+                _ if !against.is_empty() => ("not tested", against.join("; ")),
+                Decision::Held => ("held", String::new()),
+                Decision::Broken => ("broken", String::new()),
                 Decision::Undecided => {
-                    let reason = format!("undecided with {} seeds", measured.seeds.len());
-                    claim("not tested", reason, finding.expected, finding.measured)
+                    let n = measured.seeds.len();
+                    ("not tested", format!("undecided with {n} {}", if n == 1 { "seed" } else { "seeds" }))
                 }
-            }
+            };
+            Some(Claim {
+                claim: sentence.to_owned(),
+                arm: body.arm.clone(),
+                is: is.to_owned(),
+                reason,
+                expected: finding.expected,
+                measured: finding.measured,
+                line,
+            })
         })
         .collect()
 }

@@ -20,6 +20,7 @@ pub mod pool;
 pub mod query_timeout;
 pub mod retry;
 pub mod retry_budget;
+pub mod retry_quota;
 pub mod shelf;
 #[cfg(test)]
 mod testing;

@@ -265,11 +265,17 @@ fn interventions(page: &mut Page, story: &Story) {
     }
 }
 
+/// More levers than this with side effects are for the page, not for the screen.
+const SIDE_EFFECTS: usize = 3;
+
 fn side_effects(page: &mut Page, story: &Story) {
-    for arm in &story.result.arms {
-        let effects = arm.verdict.as_ref().map_or(&[][..], |v| v.side_effects.as_slice());
-        if !effects.is_empty() {
-            page.item("Side effects", &format!("{}: {}", levers::described(arm), effects.join("; ")));
+    let effects = |arm: &Arm| arm.verdict.as_ref().map_or_else(Vec::new, |v| v.side_effects.clone());
+    let arms: Vec<&Arm> = story.result.arms.iter().filter(|arm| !effects(arm).is_empty()).collect();
+    if arms.len() > SIDE_EFFECTS {
+        page.item("Side effects", &format!("{} arms made something else worse: see the report", arms.len()));
+    } else {
+        for arm in arms {
+            page.item("Side effects", &format!("{}: {}", levers::described(arm), effects(arm).join("; ")));
         }
     }
     if story.result.arms.iter().any(|arm| arm.verdict.as_ref().is_some_and(|v| v.by_degrading)) {

@@ -25,11 +25,13 @@ use slab::Slab;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contention {
-    /// Contention: waiting for shared resources. Limits throughput to 1 / alpha of one piece's.
+    /// Contention: waiting for shared resources, from 0 to 10. Limits throughput to 1 / alpha of one piece's.
+    /// None if absent.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 10.0))]
     pub alpha: f64,
-    /// Coherence: pieces that have to agree pairwise. Makes throughput fall again beyond a maximum.
+    /// Coherence: pieces that have to agree pairwise, from 0 to 10. Makes throughput fall again beyond a
+    /// maximum. None if absent.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 10.0))]
     pub beta: f64,

@@ -17,6 +17,7 @@ use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
 
 use crate::assembly::Edge;
@@ -58,6 +59,7 @@ pub struct Replica {
     processor: Arc<Processor>,
     edges: Vec<Edge>,
     lives: Lives,
+    quota: Quota,
     down_until: AtomicU64,
 }
 
@@ -71,6 +73,7 @@ impl Replica {
             processor,
             edges,
             lives: Lives::default(),
+            quota: Quota::default(),
             down_until: AtomicU64::new(0),
         };
         replica.refresh();
@@ -117,6 +120,10 @@ impl Replica {
             self.come_in(&disturbance, &call)?;
             shared.meter.count(Flow::Arrived);
             shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
+            if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
+                shared.meter.count(Flow::Limited);
+                return Err(CallError::Limited);
+            }
             let inside = shared.meter.stock(StockName::Inside);
             if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
                 || self.is_full(&settings)
@@ -243,7 +250,7 @@ impl Replica {
     async fn call_others(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let mut answer = Reply::default();
         for (i, edge) in (0_u32..).zip(&self.edges) {
-            let child = Call { path: call.path.call(i), kill_after: None, ..call.clone() };
+            let child = Call { path: call.path.call(i), attempt: 0, kill_after: None, ..call.clone() };
             let reply = edge.call(&settings.with, child).await?;
             answer.degraded |= reply.degraded;
         }

@@ -13,6 +13,8 @@ use pumphandle_core::{Call, CallError, Outcome, Path, Reply, Time};
 const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
 /// The call's place in the tree of calls.
 const PATH: HeaderName = HeaderName::from_static("pumphandle-path");
+/// Which attempt of its call it is, from 0.
+const ATTEMPT: HeaderName = HeaderName::from_static("pumphandle-attempt");
 /// The call's deadline, in nanoseconds since the start of the run. Both ends count from one start; between
 /// machines it would have to be the time that is left.
 const DEADLINE: HeaderName = HeaderName::from_static("pumphandle-deadline");
@@ -31,6 +33,9 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
     headers.insert(HOST, host.clone());
     headers.insert(ARRIVAL, call.arrival.into());
     headers.insert(PATH, call.path.id().into());
+    if call.attempt > 0 {
+        headers.insert(ATTEMPT, call.attempt.into());
+    }
     if let Some(deadline) = call.deadline {
         headers.insert(DEADLINE, deadline.nanos().into());
     }
@@ -45,6 +50,7 @@ pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
     Some(Call {
         arrival: number(headers.get(ARRIVAL)?)?,
         path: Path::from_id(number(headers.get(PATH)?)?),
+        attempt: u32::try_from(optional(headers.get(ATTEMPT))?.unwrap_or(0)).ok()?,
         deadline: optional(headers.get(DEADLINE))?.map(Time::from_nanos),
         kill_after: optional(headers.get(KILL_AFTER))?.map(Duration::from_nanos),
         caller: None,
@@ -125,12 +131,14 @@ mod tests {
         fn a_call_survives_the_way(
             arrival: u64,
             path: u64,
+            attempt: u32,
             deadline: Option<u64>,
             kill_after: Option<u64>,
         ) {
             let sent = Call {
                 arrival,
                 path: Path::from_id(path),
+                attempt,
                 deadline: deadline.map(Time::from_nanos),
                 kill_after: kill_after.map(Duration::from_nanos),
                 caller: None,
@@ -138,6 +146,7 @@ mod tests {
             let request = request(&sent, &HeaderValue::from_static("localhost"));
             let read = read_request(request.headers()).unwrap();
             prop_assert_eq!(read.arrival, sent.arrival);
+            prop_assert_eq!(read.attempt, sent.attempt);
             prop_assert_eq!(read.path, sent.path);
             prop_assert_eq!(read.deadline, sent.deadline);
             prop_assert_eq!(read.kill_after, sent.kill_after);
