@@ -66,6 +66,10 @@ pub(crate) struct RunArguments {
     /// Print the result as one JSON document, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the first seed's event log of every arm. Default: of the control and the first lever, unless the
+    /// run is long.
+    #[arg(long)]
+    pub(crate) events: bool,
     /// Where to put the results. Default: a folder below `runs`.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
