@@ -175,7 +175,7 @@ impl Waits {
     ///
     /// # Panics
     ///
-    /// If the log is damaged.
+    /// If the log is damaged, or was cut: half of the waits would say nothing.
     pub fn read(log: &[u8], from: Time, until: Time) -> Waits {
         let mut waits = Waits {
             served: 0,
@@ -189,6 +189,7 @@ impl Waits {
         for event in events::read(log) {
             let event = event.expect("a log that was just written can be read");
             match (event.kind, event.service) {
+                (EventKind::Cut, _) => panic!("the run is too long for its log to be kept whole"),
                 (EventKind::Arrived, 0) => drop(waiting.insert(event.b, event.at)),
                 (EventKind::Started | EventKind::Rejected, 0) => {
                     let Some(arrived) = waiting.remove(&event.b) else { continue };

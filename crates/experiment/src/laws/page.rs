@@ -41,7 +41,7 @@ fn quantity(row: &Row) -> String {
 /// How far an interval may reach, in per cent.
 fn tolerance(row: &Row) -> String {
     match row.theory {
-        Theory::Value { tolerance, .. } => format!("{} %", digits(100.0 * tolerance)),
+        Theory::Value { tolerance, .. } => format!("{:.1} %", 100.0 * tolerance),
         Theory::Bounds { .. } => "bounds".to_owned(),
     }
 }
@@ -153,7 +153,8 @@ services, queues, policies, load and clock as every incident, in virtual time, o
 queueing theory, probability or bookkeeping say what must come out. The set-ups are the files in `laws/`; they can be
 run like any incident. What theory says is computed from each file's own numbers.
 
-Every number below was measured by the command that made this page, and is the same on every machine.
+Every number below was measured by the command that made this page. It has no clock and no generator but the
+seeds, so that the page must come out the same everywhere.
 ";
 
 const HOW_A_LAW_CAN_FAIL: &str = "\
@@ -162,7 +163,9 @@ not chosen), and has a 99.9 % interval over them. A row has **held** if the inte
 and reaches no further from it than the tolerance in the column *may reach*; it is **broken** if theory lies
 outside; and **undecided**, which also fails the command, if the interval is too wide to tell. Rows with
 *bounds* hold if all of the interval lies within them. Of true laws about one row in a thousand is broken by
-chance. Runs start empty: what comes before the file's `pull` is warm-up and not counted (for open queues eight
+chance; rows of one law share their draws, and so their luck.
+
+Runs start empty: what comes before the file's `pull` is warm-up and not counted (for open queues eight
 relaxation times, after which e^-8 of the initial bias is left), nor is who arrives within an SLO of the end.
 Tolerances follow from the number of calls that fit into a minute on two processors; they are
 wide where queues remember long.
@@ -179,22 +182,27 @@ const NOT_YET: &str = "
 
 const COVERAGE: &str = "\
 How often the intervals of verdicts are right, by simulation with a known truth. The first table counts
-intervals that contain it; the second counts decisions of a check with several looks, on claims whose border
-is the truth, which should be decided never and must be decided wrongly less often than the check promises.
+intervals that contain it; the second counts decisions of a check with several looks, on claims whose border is
+the truth: any decision is a wrong one, and the check promises to make at most this many.
 ";
 
 const LIMITS: &str = "
-Known limits, visible above: Student's t on few seeds of heavily skewed differences is right less often than
-it says, and for an event so rare that no seed shows it there is no variation to make an interval from.
-Claims about how often something happens are judged by exact binomial bounds instead.
+Known limits, visible above as rows that miss what they say: Student's t on few seeds of heavily skewed
+differences is right less often than 95 %, and a check that decides by it is wrong more often than 5 %, nearly
+always by calling a true claim broken; worst for an event so rare that no seed, or one, shows it. Twenty seeds of
+a difference that is usually nothing and sometimes large are not enough, whatever the interval says. Claims
+about how often something happens are judged by exact binomial bounds instead, which keep their promise.
 ";
 
 const COMMON_DRAWS: &str = "\
 All arms of one seed ask one keyed generator: the same user has the same arrival, the same work and the same
 failures in every arm, however many other draws a lever adds or removes. A lever that never acts gives an arm
-whose event log is byte for byte its control's (tested, `crates/experiment/tests/common_draws.rs`). Where arms
-go the same way, differences vary less than with draws of their own; where a lever ends an incident that
-otherwise saturates, there is little in common left, and the factor is near one or below.
+whose event log is byte for byte its control's (tested, `crates/experiment/tests/common_draws.rs`).
+
+What this is worth depends on the lever. Where the arms go on to do nearly the same, the difference varies far less
+than with draws of their own (`-`: it did not vary at all). Where a lever ends an incident in which every user
+was lost, what varies is mostly how many users there were, which the difference keeps: common draws gain
+nothing there, and the factor is one, give or take what so few seeds leave open.
 ";
 
 const DETERMINISM: &str = "\

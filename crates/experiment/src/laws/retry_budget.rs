@@ -96,6 +96,7 @@ fn largest_share(log: &[u8], attempts: u32) -> Option<f64> {
     for event in events::read(log) {
         let event = event.expect("a log that was just written can be read");
         match (event.kind, event.service) {
+            (EventKind::Cut, _) => panic!("the run is too long for its log to be kept whole"),
             (EventKind::Arrived, 0) => drop(under_way.insert(event.a, false)),
             (EventKind::Resolved, _) => {
                 retrying -= u64::from(under_way.remove(&event.a).unwrap_or(false));
