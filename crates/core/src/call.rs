@@ -185,6 +185,9 @@ impl Exchange {
         match slot.outcome {
             Some(outcome) => Poll::Ready(outcome),
             None => {
+                if slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    return Poll::Pending;
+                }
                 let old = slot.waker.replace(cx.waker().clone());
                 // Wakers go outside of the lock: the last one of a task may have a destructor.
                 drop(slot);

@@ -26,6 +26,7 @@ pub const UNLIMITED: usize = usize::MAX;
 /// Who is served next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(title = "order")]
 pub enum Discipline {
     /// First in, first out.
     #[default]
@@ -44,9 +45,9 @@ pub enum Discipline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CoDel {
-    /// The wait that is acceptable as a standing one. RFC 8289 suggests 5 ms for networks.
+    /// The wait that is acceptable as a standing one, such as 5ms (what RFC 8289 suggests for networks).
     pub target: Dur,
-    /// How long it may be exceeded before the first drop. RFC 8289 suggests 100 ms for networks.
+    /// How long it may be exceeded before the first drop, such as 100ms (what RFC 8289 suggests for networks).
     pub interval: Dur,
 }
 
@@ -147,7 +148,7 @@ impl Gate {
         state.rules = rules;
         let woken = state.serve();
         drop(state);
-        wake(woken);
+        woken.wake();
     }
 
     /// Permits held, and callers waiting.
@@ -172,33 +173,30 @@ impl Gate {
         state.held -= 1;
         let woken = state.serve();
         drop(state);
-        wake(woken);
+        woken.wake();
     }
 }
 
-/// Mostly nobody or one: no allocation for either.
-#[derive(Default)]
-struct Woken {
+/// Those to wake once the lock is no longer held. Mostly nobody or one: no allocation for either.
+#[derive(Debug, Default)]
+pub struct Woken {
     first: Option<Waker>,
     rest: Vec<Waker>,
 }
 
 impl Woken {
-    fn push(&mut self, waker: Option<Waker>) {
+    /// One more, if there is one.
+    pub fn push(&mut self, waker: Option<Waker>) {
         match (&self.first, waker) {
             (_, None) => {}
             (None, waker) => self.first = waker,
             (_, Some(waker)) => self.rest.push(waker),
         }
     }
-}
 
-fn wake(woken: Woken) {
-    if let Some(waker) = woken.first {
-        waker.wake();
-    }
-    for waker in woken.rest {
-        waker.wake();
+    /// Wakes them, in the order in which they were pushed.
+    pub fn wake(self) {
+        self.first.into_iter().chain(self.rest).for_each(Waker::wake);
     }
 }
 
@@ -353,6 +351,9 @@ impl<'a> Future for Acquire<'a> {
             Place::Line { index, since } => {
                 let result = match &mut state.slots[index].standing {
                     Standing::Waiting(waker) => {
+                        if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                            return Poll::Pending;
+                        }
                         let old = waker.replace(cx.waker().clone());
                         // Outside of the lock: the last waker of a task may have a destructor.
                         drop(state);
@@ -397,7 +398,7 @@ impl Drop for Acquire<'_> {
         drop(state);
         drop(standing);
         self.stock.leave(since, now());
-        wake(woken);
+        woken.wake();
     }
 }
 

@@ -132,7 +132,8 @@ impl Share {
     pub fn parse(text: &str) -> Result<Share, String> {
         let wrong = || format!("expected a share such as 0.05 or 5%, found `{text}`");
         let percent = text.strip_suffix('%').ok_or_else(wrong)?;
-        Share::of(percent.trim().parse::<f64>().map_err(|_| wrong())? / 100.0)
+        let share = percent.trim().parse::<f64>().map_err(|_| wrong())? / 100.0;
+        Share::of(share).map_err(|_| format!("a share lies between 0% and 100%, found `{text}`"))
     }
 
     /// From a number between 0 and 1.
@@ -144,7 +145,7 @@ impl Share {
         if (0.0..=1.0).contains(&share) {
             Ok(Share(share))
         } else {
-            Err(format!("a share lies between 0 and 1 (0% and 100%), found {share}"))
+            Err(format!("a share lies between 0 and 1, or 0% and 100%, found {share}"))
         }
     }
 }

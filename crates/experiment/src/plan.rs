@@ -70,8 +70,14 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     for (i, (after, set, restart)) in steps(lever).into_iter().enumerate() {
         let place = if i == 0 { String::new() } else { format!("then[{}].", i - 1) };
         let at = begins + after;
-        for service in changed_services(&mut now, set, &place, &mut wrong) {
-            plan.actions.push((at, Action::Set(service.clone(), Box::new(now[&service].clone()))));
+        match paths::set_all(&mut now, set) {
+            Ok(services) => plan.actions.extend(services.into_iter().map(|service| {
+                let settings = Box::new(now[&service].clone());
+                (at, Action::Set(service, settings))
+            })),
+            Err(problems) => {
+                wrong.extend(problems.into_iter().map(|it| (format!("{place}set.{}", it.path), it.message)))
+            }
         }
         if let Some(restart) = restart {
             plan.actions.push((at, Action::Restart(restart.services.clone(), restart.down.0)));
@@ -91,29 +97,13 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
 }
 
+/// When after the lever's own moment, the settings that change, what is restarted.
 type StepOf<'a> = (Duration, &'a IndexMap<String, Value>, Option<&'a Restart>);
 
 fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
     let first = (Duration::ZERO, &lever.set, lever.restart.as_ref());
     let then = lever.then.iter().map(|step| (step.after.0, &step.set, step.restart.as_ref()));
     std::iter::once(first).chain(then).collect()
-}
-
-fn changed_services(
-    settings: &mut StackSettings,
-    set: &IndexMap<String, Value>,
-    place: &str,
-    wrong: &mut Vec<(String, String)>,
-) -> Vec<String> {
-    let mut services: Vec<String> = Vec::new();
-    for (path, value) in set {
-        match paths::set(settings, path, value) {
-            Ok(service) if !services.contains(&service) => services.push(service),
-            Ok(_) => {}
-            Err(message) => wrong.push((format!("{place}set.{path}"), message)),
-        }
-    }
-    services
 }
 
 /// What a lever changes, in words.
@@ -123,12 +113,14 @@ pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
     for (after, set, restart) in steps(lever) {
         let when =
             if after.is_zero() { String::new() } else { format!(" (after {} s)", after.as_secs_f64()) };
-        for (path, value) in set {
-            let old = paths::show(&now, path);
-            // A lever whose path is wrong has been refused before it gets here.
-            let _ = paths::set(&mut now, path, value);
-            changes.push(Change { path: format!("{path}{when}"), old, new: paths::show(&now, path) });
-        }
+        let before = now.clone();
+        // A lever whose path is wrong has been refused before it gets here.
+        let _ = paths::set_all(&mut now, set);
+        changes.extend(set.keys().map(|path| Change {
+            path: format!("{path}{when}"),
+            old: paths::show(&before, path),
+            new: paths::show(&now, path),
+        }));
         for service in restart.iter().flat_map(|restart| &restart.services) {
             let down = restart.map_or(0.0, |restart| restart.down.secs_f64());
             changes.push(Change {

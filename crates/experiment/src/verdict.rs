@@ -23,34 +23,35 @@ use crate::scenario::Kind;
 use crate::scenario::levers::{Lesson, Mode};
 use crate::stats::{Estimate, clopper_pearson, paired_difference, ratio, ratio_minus_one};
 
-/// A verdict.
+/// A verdict. The module has the exact rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "verdict")]
 pub enum Is {
-    /// See the module.
+    /// The run is invalid, or there was nothing to cure.
     #[serde(rename = "not tested")]
     NotTested,
-    /// See the module.
+    /// Standing, it keeps the incident from happening.
     #[serde(rename = "prevents")]
     Prevents,
-    /// See the module.
+    /// It recovers where the control stays down, or in less than half the time.
     #[serde(rename = "ends")]
     Ends,
-    /// See the module.
+    /// It costs a tenth more, or does harm of another kind.
     #[serde(rename = "worsens")]
     Worsens,
-    /// See the module.
+    /// It comes later, and ends as badly.
     #[serde(rename = "delays")]
     Delays,
-    /// See the module.
+    /// It costs at least a tenth less.
     #[serde(rename = "eases")]
     Eases,
-    /// See the module.
+    /// Fewer visible errors, no more good answers.
     #[serde(rename = "masks")]
     Masks,
-    /// See the module.
+    /// The cost is the same within a tenth.
     #[serde(rename = "no effect")]
     NoEffect,
-    /// See the module.
+    /// The intervals do not tell.
     #[serde(rename = "undecided")]
     Undecided,
 }
@@ -317,3 +318,6 @@ pub fn agrees(lesson: Option<Lesson>, ruling: &Ruling) -> Option<&'static str> {
         std::cmp::Ordering::Less => "no",
     })
 }
+
+#[cfg(test)]
+mod tests;

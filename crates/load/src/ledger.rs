@@ -109,7 +109,7 @@ impl Ledger {
 
     /// The arm has begun to handle a user who was due at `due`.
     pub fn begun(&self, due: Time, begun: Time) {
-        self.lock().tally.lag.saturating_record(begun.since(due).as_micros() as u64);
+        keep(&mut self.lock().tally.lag, begun.since(due));
     }
 
     /// A user who was due at `due` is sent.
@@ -185,7 +185,35 @@ impl Book {
         let count = &mut self.tally.sketches[second][bucket];
         *count = count.saturating_add(1);
         if harm {
-            self.tally.harm_window.saturating_record(latency.as_micros() as u64);
+            keep(&mut self.tally.harm_window, latency);
+        }
+    }
+}
+
+/// Adds a time to a histogram of microseconds. (Its saturating method would cut at the few values that a
+/// histogram can hold before it first grows.)
+fn keep(histogram: &mut Histogram<u64>, time: Duration) {
+    histogram.record(time.as_micros() as u64).expect("the histogram resizes itself");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pumphandle_core::Reply;
+
+    #[test]
+    fn latencies_and_lags_from_microseconds_to_hours_are_kept_to_three_digits() {
+        for micros in [3_u64, 2_050, 120_000, 9_000_000, 10_000_000_000] {
+            let ledger = Ledger::new(Duration::from_secs(1), 1, Time::ZERO);
+            let done = Time::ZERO + Duration::from_micros(micros);
+            ledger.arrived(Time::ZERO);
+            ledger.begun(Time::ZERO, done);
+            ledger.resolved(Time::ZERO, done, &Ok(Reply::default()));
+            let tally = ledger.close(done);
+            for histogram in [&tally.harm_window, &tally.lag] {
+                let kept = histogram.value_at_quantile(0.5) as f64;
+                assert!((kept / micros as f64 - 1.0).abs() < 1e-3, "{kept} us for {micros} us");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub struct Load {
     /// How users arrive.
     pub arrivals: Arrivals,
-    /// Steps and ramps of the rate, in the order of time. Open loop only.
+    /// Steps and ramps of the rate, in the order of time. Open loop only. The rate stays if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 }
@@ -27,9 +27,9 @@ pub struct Load {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
-    /// Independently of each other.
+    /// Independently of each other, at this rate, such as 100/s.
     Poisson(Rate),
-    /// Evenly spaced.
+    /// Evenly spaced, at this rate, such as 100/s.
     Constant(Rate),
     /// In groups that arrive at one instant, the groups independently of each other.
     Bursts(Bursts),
@@ -42,9 +42,9 @@ pub enum Arrivals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bursts {
-    /// Arrivals per second, over all groups.
+    /// Arrivals over all groups, such as 100/s.
     pub rate: Rate,
-    /// Arrivals per group.
+    /// Arrivals per group, from 1 to 100000.
     #[schemars(range(min = 1, max = 100_000))]
     pub size: u32,
 }
@@ -53,10 +53,10 @@ pub struct Bursts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Closed {
-    /// How many.
+    /// How many users, from 1 to 1000000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub users: u32,
-    /// Mean of the exponential pause between an answer and the next request.
+    /// Mean of the exponential pause between an answer and the next request, such as 1s.
     pub think: Dur,
 }
 
@@ -64,9 +64,9 @@ pub struct Closed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When it begins.
+    /// When it begins, from the start of the run, such as 60s.
     pub at: Dur,
-    /// The rate from then on.
+    /// The rate from then on (from the ramp's end on), such as 200/s.
     pub to: Rate,
     /// How long the ramp takes; a step if absent.
     #[serde(default)]

@@ -24,39 +24,41 @@ use crate::{Next, Policies, Policy, Settings, Surroundings, Wrong, yes};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Breaker {
-    /// On or off.
+    /// On or off. On if absent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Opens when this share of the window's calls failed.
+    /// Opens when this share of the window's calls failed, such as 50%. No rate opens it if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_rate: Option<Share>,
-    /// Opens after this many failures in a row.
+    /// Opens after this many failures in a row, from 1 to 1000000. No row opens it if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub consecutive: Option<u32>,
-    /// Opens after this many failures within the window, successes notwithstanding.
+    /// Opens after this many failures within the window, successes notwithstanding: from 1 to 1000000. No
+    /// number opens it if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub failures: Option<u32>,
-    /// Opens when too many calls are slow, whether or not they fail.
+    /// Opens when too many calls are slow, whether or not they fail. Slowness does not open it if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<Slow>,
-    /// How far back calls count.
+    /// How far back calls count, such as 10s, which it is if absent.
     #[serde(default = "ten_seconds")]
     pub window: Dur,
-    /// No rate opens it before this many calls are in the window.
+    /// No rate opens it before this many calls are in the window: from 1 to 1000000, 10 if absent.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub minimum: u32,
-    /// How long it refuses before it lets probes through.
+    /// How long it refuses before it lets probes through, such as 5s, which it is if absent.
     #[serde(default = "five_seconds")]
     pub open_for: Dur,
-    /// Calls let through when half-open; their results decide. If some have not ended `open_for` after the
-    /// last began, as many again may try: calls that hang must not keep it half-open for ever.
+    /// Calls let through when half-open, from 1 to 100000; their results decide. If some have not ended
+    /// `open_for` after the last began, as many again may try: calls that hang must not keep it half-open for
+    /// ever. 10 if absent.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 100_000))]
     pub probes: u32,
-    /// Answer with a default value instead of an error while refusing.
+    /// Answer with a default value instead of an error while refusing. Errors if absent.
     #[serde(default)]
     pub fallback: bool,
 }
@@ -77,9 +79,9 @@ fn five_seconds() -> Dur {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Slow {
-    /// A call longer than this is slow.
+    /// A call longer than this is slow, such as 500ms.
     pub over: Dur,
-    /// Opens when this share of the window's calls was slow.
+    /// Opens when this share of the window's calls was slow, such as 80%.
     pub rate: Share,
 }
 

@@ -13,10 +13,10 @@ use crate::{Settings, yes};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadShed {
-    /// On or off.
+    /// On or off. On if absent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Refuse when this many attempts are inside the service, waiting ones included.
+    /// Refuse when this many attempts are inside the service, waiting ones included: from 1 to 1000000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub inside: u64,
 }

@@ -22,20 +22,21 @@ use crate::{Next, Patience, Policies, Policy, Settings, Surroundings, Wrong, yes
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
-    /// On or off.
+    /// On or off. On if absent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Connections, from 1 on.
+    /// Connections, from 1 to 1000000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub size: usize,
-    /// The longest wait for a connection.
+    /// The longest wait for a connection, such as 250ms, or off. No limit if absent.
     #[serde(default = "no_limit")]
     pub acquire_timeout: Patience,
-    /// Who gets a connection that comes free.
+    /// Who gets a connection that comes free: `fifo` or `lifo`. First in, first out, if absent.
     #[serde(default)]
     pub order: Discipline,
-    /// How many may wait; one more fails at once. No limit if absent.
+    /// How many may wait, up to 1000000000; one more fails at once. No limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000))]
     pub waiting: Option<usize>,
 }
 

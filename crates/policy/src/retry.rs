@@ -22,19 +22,19 @@ use crate::{Next, Policies, Policy, Settings, Surroundings, Wrong, yes};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// On or off.
+    /// On or off. On if absent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Attempts in all, the first included.
+    /// Attempts in all, the first included: from 1 to 100.
     #[schemars(range(min = 1, max = 100))]
     pub attempts: u32,
     /// The pause before each further attempt. None if absent.
     #[serde(default)]
     pub backoff: Backoff,
-    /// The errors after which to try again.
+    /// The errors after which to try again. All but `breaker_open` and `limited` if absent.
     #[serde(default = "usual_errors")]
     pub on: Vec<RetryOn>,
-    /// The share of failures that are tried again.
+    /// The share of failures that are tried again, such as 50%. All if absent.
     #[serde(default = "all")]
     pub share: Share,
 }
@@ -51,6 +51,7 @@ fn usual_errors() -> Vec<RetryOn> {
 /// An error that can be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(title = "error")]
 pub enum RetryOn {
     /// The attempt took too long.
     Timeout,
@@ -94,17 +95,17 @@ impl RetryOn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
-    /// The highest ceiling.
+    /// The highest ceiling, such as 100ms. No pause at all if absent.
     #[serde(default)]
     pub up_to: Dur,
     /// The ceiling of the first pause; `up_to` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<Dur>,
-    /// By how much the ceiling grows per retry.
+    /// By how much the ceiling grows per retry: from 1 to 10. It doubles if absent.
     #[serde(default = "doubling")]
     #[schemars(range(min = 1.0, max = 10.0))]
     pub factor: f64,
-    /// How the pause is drawn below its ceiling.
+    /// How the pause is drawn below its ceiling: `none`, `full`, `equal` or `decorrelated`. Full if absent.
     #[serde(default)]
     pub jitter: Jitter,
 }

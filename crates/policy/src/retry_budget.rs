@@ -19,13 +19,13 @@ use crate::{Settings, Wrong, yes};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryBudget {
-    /// On or off.
+    /// On or off. On if absent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Each call (or success) pays in a part of a token; each retry takes a whole one.
+    /// Each call (or success) pays in a part of a token; each retry takes a whole one. The other kind if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_bucket: Option<TokenBucket>,
-    /// Retries may be at most a share of the calls under way.
+    /// Retries may be at most a share of the calls under way. The other kind if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_of_active: Option<ShareOfActive>,
 }
@@ -34,12 +34,12 @@ pub struct RetryBudget {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenBucket {
-    /// Paid in per call or per success, in tokens: 0.1 allows one retry for ten.
+    /// Paid in per call or per success, as a share of a token: 10% allows one retry for ten.
     pub deposit: Share,
-    /// What pays in.
+    /// What pays in: `call` or `success`. Calls if absent.
     #[serde(default)]
     pub per: Deposit,
-    /// The most that can be saved up, in tokens; full at the start.
+    /// The most that can be saved up, from 1 to 1000000 tokens; full at the start. 10 if absent.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub capacity: u32,
@@ -52,6 +52,7 @@ fn ten() -> u32 {
 /// What pays into a token bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(title = "deposit")]
 pub enum Deposit {
     /// Every first attempt.
     #[default]
@@ -64,9 +65,9 @@ pub enum Deposit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShareOfActive {
-    /// Retries under way per call under way.
+    /// Retries under way per call under way, such as 20%.
     pub share: Share,
-    /// Retries that are always allowed at a time.
+    /// Retries that are always allowed at a time, up to 1000000. None if absent.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub at_least: u32,

@@ -18,12 +18,12 @@ use crate::{Settings, yes};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryQuota {
-    /// On or off.
+    /// On or off. On if absent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Retries admitted per first attempt.
+    /// Retries admitted per first attempt, such as 10%.
     pub share: Share,
-    /// Retries that can be saved up; all are there at the start.
+    /// Retries that can be saved up, from 1 to 1000000; all are there at the start. 10 if absent.
     #[serde(default = "ten")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub burst: u32,

@@ -52,27 +52,30 @@ macro_rules! shelf {
 }
 
 shelf! {
-    /// The longest that a user waits for the whole call, all attempts and pauses included.
+    /// The longest that a user waits for the whole call, all attempts and pauses included: such as 3s, or off.
+    /// Without a limit if absent.
     // Outside of retries: it ends the series, not one attempt.
     deadline: Patience => deadline::layer;
     /// Tell the called service until when the answer is wanted, so that it may drop work nobody waits for.
+    /// It is not told if absent.
     // Read where deadlines are set.
     propagate_deadline: deadline::Propagation;
-    /// Try again after a failure.
+    /// Try again after a failure. One attempt if absent.
     retry: retry::Retry => retry::layer;
-    /// A limit on the share of attempts that are retries.
+    /// A limit on the share of attempts that are retries. No limit if absent.
     // Consulted by the retry loop.
     retry_budget: retry_budget::RetryBudget;
-    /// Stop calling a service that fails.
+    /// Stop calling a service that fails. It is always called if absent.
     // Inside of retries: it sees every attempt, and what it refuses costs nothing further in.
     breaker: breaker::Breaker => breaker::layer;
-    /// The longest that one attempt may take.
+    /// The longest that one attempt may take: such as 1s, or off. Without a limit if absent.
     // Inside of the breaker, which has to learn of timeouts.
     attempt_timeout: Patience => attempt_timeout::layer;
-    /// Connections to the called service, kept and shared.
+    /// Connections to the called service, kept and shared. As many as are needed if absent.
     // Inside of the attempt's timeout: waiting for a connection is part of an attempt.
     pool: pool::Pool => pool::layer;
-    /// The longest that the called service may work on one attempt before it ends the work itself.
+    /// The longest that the called service may work on one attempt before it ends the work itself: such as 2s,
+    /// or off. Without a limit if absent.
     query_timeout: Patience => query_timeout::layer;
 }
 

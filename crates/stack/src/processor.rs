@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use pumphandle_core::gate::Woken;
 use pumphandle_core::time::{self, Alarm, Order, Time, now};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,11 +25,13 @@ use slab::Slab;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contention {
-    /// Contention: waiting for shared resources. Limits throughput to 1 / alpha of one piece's.
+    /// Contention: waiting for shared resources, from 0 to 10. Limits throughput to 1 / alpha of one piece's.
+    /// None if absent.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 10.0))]
     pub alpha: f64,
-    /// Coherence: pieces that have to agree pairwise. Makes throughput fall again beyond a maximum.
+    /// Coherence: pieces that have to agree pairwise, from 0 to 10. Makes throughput fall again beyond a
+    /// maximum. None if absent.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 10.0))]
     pub beta: f64,
@@ -159,7 +162,7 @@ impl Processor {
     }
 
     fn complete(&self) {
-        let mut finished = Vec::new();
+        let mut finished = Woken::default();
         let mut state = self.lock();
         state.advance(now());
         // Half a nanosecond of work absorbs the rounding of the timer and of the sums.
@@ -170,13 +173,13 @@ impl Processor {
                 continue;
             };
             piece.done = true;
-            finished.extend(piece.waker.take());
+            finished.push(piece.waker.take());
             state.in_service -= 1;
         }
         state.skip_withdrawn();
         self.arm(&state);
         drop(state);
-        finished.into_iter().for_each(Waker::wake);
+        finished.wake();
     }
 }
 
@@ -240,7 +243,10 @@ impl Future for Work<'_> {
                 Poll::Ready(())
             }
             Some(piece) => {
-                state.pieces[piece].waker = Some(cx.waker().clone());
+                let waker = &mut state.pieces[piece].waker;
+                if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    *waker = Some(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }

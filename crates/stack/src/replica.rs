@@ -107,50 +107,50 @@ impl Replica {
     }
 
     /// The door: what comes from the wire.
-    pub async fn knock(self: &Arc<Self>, mut call: Call) -> Outcome {
-        let shared = &self.shared;
-        let settings = shared.settings.snapshot();
-        let disturbance = shared.disturbance.snapshot();
-        self.come_in(&settings, &disturbance, &call).await?;
-        shared.meter.count(Flow::Arrived);
-        shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
-        if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
-            shared.meter.count(Flow::Limited);
-            return Err(CallError::Limited);
+    #[allow(clippy::manual_async_fn, reason = "an async fn would keep the call twice")]
+    pub fn knock(self: &Arc<Self>, mut call: Call) -> impl Future<Output = Outcome> + Send {
+        // A block rather than an `async fn`, which would keep the call twice.
+        async move {
+            let shared = &self.shared;
+            let settings = shared.settings.snapshot();
+            let disturbance = shared.disturbance.snapshot();
+            if !settings.latency.0.is_zero() || !disturbance.latency.is_zero() || disturbance.hold.is_some() {
+                // In a box: room for it would be most of this future's size, and hardly any call needs it.
+                Box::pin(self.travel(&settings, &disturbance, &call)).await;
+            }
+            self.come_in(&disturbance, &call)?;
+            shared.meter.count(Flow::Arrived);
+            shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
+            if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
+                shared.meter.count(Flow::Limited);
+                return Err(CallError::Limited);
+            }
+            let inside = shared.meter.stock(StockName::Inside);
+            if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
+                || self.is_full(&settings)
+            {
+                return self.reject(&call);
+            }
+            let exchange = Exchange::new(call.caller.take());
+            call.caller = Some(Arc::clone(&exchange));
+            let ticket = Ticket::new(shared, Arc::clone(&exchange), &call);
+            let ends_with_caller = settings.cancel_on_disconnect || shared.entry;
+            let replica = Arc::clone(self);
+            let life = async move { exchange.answer(replica.live(&settings, &disturbance, &call).await) };
+            if ends_with_caller {
+                // In a box, as the task of the other case is: it is much larger than the rest of this future.
+                Box::pin(life).await;
+            } else {
+                time::spawn("work of a service", life);
+            }
+            ticket.await
         }
-        let inside = shared.meter.stock(StockName::Inside);
-        if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
-            || self.is_full(&settings)
-        {
-            return self.reject(&call);
-        }
-        let exchange = Exchange::new(call.caller.take());
-        call.caller = Some(Arc::clone(&exchange));
-        if settings.cancel_on_disconnect || shared.entry {
-            let mut ticket = Ticket::new(self, exchange, &call);
-            let outcome = self.live(&settings, &disturbance, call).await;
-            ticket.answered = true;
-            return outcome;
-        }
-        let ticket = Ticket::new(self, Arc::clone(&exchange), &call);
-        let replica = Arc::clone(self);
-        time::spawn("work of a service", async move {
-            let outcome = replica.live(&settings, &disturbance, call).await;
-            exchange.answer(outcome);
-        });
-        ticket.await
     }
 
-    /// The way to the door, and what triggers do there.
-    async fn come_in(
-        &self,
-        settings: &ServiceSettings,
-        disturbance: &Disturbance,
-        call: &Call,
-    ) -> Result<(), CallError> {
-        let disturbed = || self.shared.meter.count(Flow::Disturbed);
+    /// The way to the door.
+    async fn travel(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: &Call) {
         if !disturbance.latency.is_zero() || disturbance.hold.is_some() {
-            disturbed();
+            self.shared.meter.count(Flow::Disturbed);
         }
         let on_the_way = settings.latency.0 + disturbance.latency;
         if !on_the_way.is_zero() {
@@ -159,13 +159,17 @@ impl Replica {
         if let Some(hold) = &disturbance.hold {
             hold.wait().await;
         }
+    }
+
+    /// What may happen at the door, whether or not there is room behind it.
+    fn come_in(&self, disturbance: &Disturbance, call: &Call) -> Result<(), CallError> {
         if now().nanos() < self.down_until.load(Ordering::Relaxed) {
             self.shared.meter.count(Flow::Disconnected);
             return Err(CallError::Disconnected);
         }
         let Shared { world, subject, .. } = &*self.shared;
         if world.draws.chance(disturbance.errors, Stream::TriggerError, *subject, call.path) {
-            disturbed();
+            self.shared.meter.count(Flow::Disturbed);
             self.shared.meter.count(Flow::Failed);
             return Err(CallError::Failed);
         }
@@ -189,19 +193,23 @@ impl Replica {
     }
 
     /// The work, for as long as the replica lives and within the time that the call allows.
-    async fn live(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: Call) -> Outcome {
+    async fn live(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: &Call) -> Outcome {
         let _inside = self.shared.meter.stock(StockName::Inside).inside();
-        let (path, kill_after) = (call.path, call.kill_after);
-        let work = self.lives.within(self.handle(settings, disturbance, call));
-        let ended = match kill_after {
-            None => work.await,
-            Some(limit) => match time::timeout(limit, Order::timeout(path.id()), work).await {
-                Ok(ended) => ended,
-                Err(time::Elapsed) => {
-                    self.shared.meter.count(Flow::Killed);
-                    Ok(Err(CallError::Killed))
-                }
-            },
+        let path = call.path;
+        let ended = {
+            // Pinned here and lent to what bounds it: an `async fn` that is given a future keeps it twice.
+            let handled = pin!(self.handle(settings, disturbance, call));
+            let work = pin!(self.lives.within(handled));
+            match call.kill_after {
+                None => work.await,
+                Some(limit) => match time::timeout(limit, Order::timeout(path.id()), work).await {
+                    Ok(ended) => ended,
+                    Err(time::Elapsed) => {
+                        self.shared.meter.count(Flow::Killed);
+                        Ok(Err(CallError::Killed))
+                    }
+                },
+            }
         };
         let outcome = ended.unwrap_or_else(|Restarted| {
             self.shared.meter.count(Flow::Disconnected);
@@ -212,7 +220,7 @@ impl Replica {
     }
 
     /// Queue, worker, own work, calls to others.
-    async fn handle(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: Call) -> Outcome {
+    async fn handle(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: &Call) -> Outcome {
         let Shared { meter, world, number, subject, .. } = &*self.shared;
         let acquired = self.workers.acquire(call.deadline, meter.stock(StockName::Queue)).await;
         let _worker = match acquired {
@@ -221,10 +229,10 @@ impl Replica {
                 meter.count(Flow::Expired);
                 return Err(CallError::Expired);
             }
-            Err(Refused::Full | Refused::Shed) => return self.reject(&call),
+            Err(Refused::Full | Refused::Shed) => return self.reject(call),
         };
         let _working = meter.stock(StockName::Working).inside();
-        let busy = Busy { meter, caller: call.caller.clone(), since: now() };
+        let busy = Busy { meter, caller: call.caller.as_deref(), since: now() };
         world.record(EventKind::Started, *number, call.arrival, call.path.id());
         if world.draws.chance(disturbance.hang, Stream::TriggerHang, *subject, call.path) {
             meter.count(Flow::Disturbed);
@@ -235,9 +243,9 @@ impl Replica {
             let demand = takes.draw(&world.draws, *subject, call.path);
             self.processor.work(demand, call.path.id()).await;
         }
-        let outcome = self.call_others(settings, &call).await;
+        let outcome = self.call_others(settings, call).await;
         drop(busy);
-        self.conclude(settings, &call, outcome)
+        self.conclude(settings, call, outcome)
     }
 
     async fn call_others(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
@@ -279,7 +287,7 @@ impl Service for Door {
 /// Time in which a worker is occupied, and how much of it for nobody.
 struct Busy<'a> {
     meter: &'a Meter,
-    caller: Option<Arc<Exchange>>,
+    caller: Option<&'a Exchange>,
     since: Time,
 }
 
@@ -287,7 +295,7 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let until = now();
         self.meter.add(Flow::BusyNanos, until.since(self.since).as_nanos() as u64);
-        if let Some(caller) = &self.caller {
+        if let Some(caller) = self.caller {
             let wasted = until.since(caller.gone_since().max(self.since));
             self.meter.add(Flow::WastedNanos, wasted.as_nanos() as u64);
         }
@@ -295,22 +303,22 @@ impl Drop for Busy<'_> {
 }
 
 /// What a caller holds while its call is worked on. Dropped unanswered, the caller has left.
-struct Ticket {
-    replica: Arc<Replica>,
+struct Ticket<'a> {
+    shared: &'a Shared,
     exchange: Arc<Exchange>,
     arrival: u64,
     path: u64,
     answered: bool,
 }
 
-impl Ticket {
-    fn new(replica: &Arc<Replica>, exchange: Arc<Exchange>, call: &Call) -> Ticket {
+impl<'a> Ticket<'a> {
+    fn new(shared: &'a Shared, exchange: Arc<Exchange>, call: &Call) -> Ticket<'a> {
         let (arrival, path) = (call.arrival, call.path.id());
-        Ticket { replica: Arc::clone(replica), exchange, arrival, path, answered: false }
+        Ticket { shared, exchange, arrival, path, answered: false }
     }
 }
 
-impl Future for Ticket {
+impl Future for Ticket<'_> {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
@@ -320,10 +328,10 @@ impl Future for Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            let shared = &self.replica.shared;
+            let shared = self.shared;
             self.exchange.leave(now());
             shared.meter.count(Flow::Abandoned);
             shared.world.record(EventKind::Left, shared.number, self.arrival, self.path);

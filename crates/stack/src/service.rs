@@ -48,8 +48,8 @@ impl ServiceNode {
         }
     }
 
-    /// The line to the replica whose turn it is.
-    fn next(&self) -> Option<Line> {
+    /// The line to the replica whose turn it is; none while there is no replica.
+    pub fn next_line(&self) -> Option<Line> {
         let replicas = self.replicas.load();
         let turn = match replicas.len() {
             0 => return None,
@@ -62,7 +62,7 @@ impl ServiceNode {
 
 impl Service for ServiceNode {
     fn call(&self, call: Call) -> Answering<'_> {
-        let line = self.next();
+        let line = self.next_line();
         Box::pin(async move {
             match line {
                 Some(line) => line.call(call).await,

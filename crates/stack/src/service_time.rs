@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceTime {
-    /// Always the same.
+    /// Always the same: a duration such as 50ms.
     Constant(Dur),
-    /// Exponential with this mean.
+    /// Exponential with this mean, such as 50ms.
     Exponential(Dur),
-    /// Log-normal.
+    /// Log-normal, by its median and the standard deviation of its logarithm.
     LogNormal(LogNormal),
     /// One of several kinds of work, by share. Shares add up to 1.
     Mixture(Vec<Part>),
@@ -27,9 +27,9 @@ pub enum ServiceTime {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogNormal {
-    /// Half of the times are below this.
+    /// Half of the times are below this, such as 20ms.
     pub median: Dur,
-    /// Standard deviation of the logarithm: 1 is a long tail.
+    /// Standard deviation of the logarithm, from 0 (always the median) to 4; 1 is a long tail.
     #[schemars(range(min = 0.0, max = 4.0))]
     pub sigma: f64,
 }
@@ -38,9 +38,9 @@ pub struct LogNormal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// How much of all work is of this kind.
+    /// How much of all work is of this kind, such as 5%.
     pub share: Share,
-    /// How long it takes.
+    /// How long work of this kind takes: a distribution of its own.
     pub takes: ServiceTime,
 }
 
@@ -59,6 +59,8 @@ impl ServiceTime {
                 let mut wrong: Vec<Wrong> =
                     nested(parts.iter().map(|part| &part.takes), |i| format!("mixture[{i}].takes"));
                 if (total - 1.0).abs() > 1e-9 {
+                    // Sums of decimal fractions are off in the last digits, which say nothing to a reader.
+                    let total = (total * 1e6).round() / 1e6;
                     let message = format!("the shares of a mixture add up to 1, these to {total}");
                     wrong.push(Wrong::at("mixture", message));
                 }

@@ -21,7 +21,8 @@ pub type StackSettings = IndexMap<String, ServiceSettings>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
-    /// Identical instances, each with a queue, workers, connections and breakers of its own.
+    /// Identical instances, from 1 to 1000, each with a queue, workers, connections and breakers of its own.
+    /// One if absent.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: u32,
@@ -30,34 +31,35 @@ pub struct ServiceSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub workers: Option<usize>,
-    /// Where calls wait for a worker.
+    /// Where calls wait for a worker. A queue without a limit, first in first out, if absent.
     #[serde(default)]
     pub queue: Queue,
     /// How much work a call is for this service itself. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_time: Option<ServiceTime>,
-    /// How calls being worked on slow each other down.
+    /// How calls being worked on slow each other down. They do not if absent.
     #[serde(default)]
     pub contention: Contention,
-    /// The share of calls that fail after the work is done.
+    /// The share of calls that fail after the work is done, such as 1% or 0.01. None if absent.
     #[serde(default)]
     pub failure: Share,
-    /// Time on the way to the service.
+    /// Time on the way to the service, such as 1ms. None if absent.
     #[serde(default)]
     pub latency: Dur,
-    /// Stop working on a call whose caller has left. A thread per request does not notice that.
+    /// Stop working on a call whose caller has left. Work goes on if absent, as a thread per request does,
+    /// which notices nothing.
     #[serde(default)]
     pub cancel_on_disconnect: bool,
-    /// Refuse calls above a number inside.
+    /// Refuse calls above a number inside. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_shed: Option<LoadShed>,
-    /// Refuse retries above a share of first attempts.
+    /// Refuse retries above a share of first attempts. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_quota: Option<RetryQuota>,
-    /// The services it calls for every call, one after the other.
+    /// The services it calls for every call, one after the other: a name or a list of names. None if absent.
     #[serde(default, skip_serializing_if = "Calls::is_none")]
     pub calls: Calls,
-    /// Policies on its calls to other services.
+    /// Policies on its calls to other services. None if absent.
     #[serde(default)]
     pub with: Policies,
 }
@@ -89,17 +91,18 @@ fn one() -> u32 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
-    /// How many calls may wait; one more is refused. Without a limit if absent.
+    /// How many calls may wait, up to 1000000000; one more is refused. Without a limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000_000))]
     pub size: Option<usize>,
-    /// Who is served next.
+    /// Who is served next: `fifo` or `lifo`. First in, first out, if absent.
     #[serde(default)]
     pub order: Discipline,
-    /// Drop calls at the head while the wait has been too long for a while.
+    /// Drop calls at the head while the wait has been too long for a while. None is dropped if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codel: Option<CoDel>,
-    /// Drop calls whose deadline has passed instead of serving them. Needs callers that propagate deadlines.
+    /// Drop calls whose deadline has passed instead of serving them. Needs callers that propagate deadlines
+    /// (`propagate_deadline`). All are served if absent.
     #[serde(default)]
     pub drop_expired: bool,
 }

@@ -8,15 +8,15 @@
 
 mod sim;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sim::{Sim, TimerId};
+use sim::{Sim, Task, TimerId};
 pub use sim::{Stalled, simulate};
 
 /// An instant: nanoseconds since the start of the run. Subtraction saturates at zero.
@@ -103,6 +103,9 @@ enum Backend {
 
 thread_local! {
     static BACKEND: RefCell<Backend> = const { RefCell::new(Backend::None) };
+    /// The instant of this thread's simulation. Apart from the backend, because the time is asked for many
+    /// times per event, and a thread-local without a destructor is a plain load.
+    static VIRTUAL_NOW: Cell<Option<Time>> = const { Cell::new(None) };
 }
 
 fn with_backend<T>(f: impl FnOnce(&Backend) -> T) -> T {
@@ -136,26 +139,33 @@ impl Origin {
 /// # Panics
 ///
 /// If the thread serves no run: neither inside [`simulate`] nor after [`Origin::enter`].
+#[inline]
 pub fn now() -> Time {
+    VIRTUAL_NOW.get().unwrap_or_else(real_now)
+}
+
+#[inline(never)]
+fn real_now() -> Time {
     with_backend(|backend| match backend {
-        Backend::Virtual(sim) => sim.now(),
         Backend::Real(origin) => {
             Time(tokio::time::Instant::now().saturating_duration_since(*origin).as_nanos() as u64)
         }
-        Backend::None => panic!("this thread has no clock: it is in no simulation and no real run"),
+        _ => panic!("this thread has no clock: it is in no simulation and no real run"),
     })
 }
 
 /// Runs `future` in the background of this thread's run. `name` is what a stalled run is told of it.
 pub fn spawn(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-    let sim = with_backend(|backend| match backend {
-        Backend::Virtual(sim) => Some(Rc::clone(sim)),
-        _ => None,
-    });
-    match sim {
-        Some(sim) => sim.spawn(name, Box::pin(future)),
-        None => drop(tokio::spawn(future)),
+    if VIRTUAL_NOW.get().is_none() {
+        drop(tokio::spawn(future));
+        return;
     }
+    let task: Task = Box::pin(future);
+    let refused = with_backend(|backend| match backend {
+        Backend::Virtual(sim) => sim.spawn(name, task),
+        _ => Some(task),
+    });
+    drop(refused);
 }
 
 /// Waits until `at`; at once if it has passed.
@@ -178,16 +188,34 @@ pub struct Elapsed;
 /// # Errors
 ///
 /// [`Elapsed`] when time ran out first.
-pub async fn timeout<F: Future>(span: Duration, order: Order, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    let mut patience = sleep(span, order);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+pub fn timeout<F: Future>(span: Duration, order: Order, future: F) -> Timeout<F> {
+    Timeout { future, span, order, patience: None }
+}
+
+pin_project_lite::pin_project! {
+    /// See [`timeout`]. A struct, because an `async fn` keeps a future that it is given twice: as its
+    /// argument and pinned.
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        span: Duration,
+        order: Order,
+        // Set when first polled: that is when the waiting begins.
+        patience: Option<Sleep>,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let patience = this.patience.get_or_insert_with(|| sleep(*this.span, *this.order));
+        if let Poll::Ready(value) = this.future.poll(cx) {
             return Poll::Ready(Ok(value));
         }
-        Pin::new(&mut patience).poll(cx).map(|()| Err(Elapsed))
-    })
-    .await
+        Pin::new(patience).poll(cx).map(|()| Err(Elapsed))
+    }
 }
 
 enum Timer {
@@ -210,7 +238,7 @@ impl Future for Sleep {
         let this = &mut *self;
         with_backend(|backend| match backend {
             Backend::Virtual(sim) => {
-                if sim.now() >= this.at {
+                if now() >= this.at {
                     return Poll::Ready(());
                 }
                 match &this.timer {

@@ -16,9 +16,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use slab::Slab;
 
-use super::{BACKEND, Backend, Order, Time, with_backend};
+use super::{BACKEND, Backend, Order, Time, VIRTUAL_NOW, now, with_backend};
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The run can never end: nothing is ready, no timer is set, and the main future still waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub fn simulate<F: Future>(main: F) -> Result<F::Output, Stalled> {
         let mut backend = backend.borrow_mut();
         assert!(matches!(*backend, Backend::None), "this thread already has a clock");
         *backend = Backend::Virtual(Rc::clone(&sim));
+        VIRTUAL_NOW.set(Some(Time::ZERO));
     });
     let _current = Current(Rc::clone(&sim));
     sim.run(pin!(main))
@@ -80,6 +81,7 @@ struct Leave;
 
 impl Drop for Leave {
     fn drop(&mut self) {
+        VIRTUAL_NOW.set(None);
         let sim = BACKEND.with(|backend| std::mem::replace(&mut *backend.borrow_mut(), Backend::None));
         // Outside of the borrow: what is left of the run may have destructors.
         drop(sim);
@@ -92,8 +94,8 @@ pub(super) struct TimerId(usize);
 
 pub(super) struct Sim {
     id: u64,
-    now: Cell<Time>,
-    ending: Cell<bool>,
+    /// Once it is ending: the first place where a task may be left to drop.
+    ending: Cell<Option<usize>>,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Ready>>,
     timers: RefCell<Timers>,
@@ -102,8 +104,9 @@ pub(super) struct Sim {
 
 struct Slot {
     name: &'static str,
-    /// Out of its slot while it is being polled: a poll may spawn, and so move the slab.
-    task: Option<Task>,
+    /// Out of its slot while it is being polled: a poll may spawn, and so move the slab. Its waker goes with
+    /// it, so that a poll costs no reference count.
+    task: Option<(Task, Waker)>,
     handle: Arc<Handle>,
 }
 
@@ -154,7 +157,9 @@ impl Wake for Handle {
             // Whose wake-up this is comes first: one from outside must not mark a task as queued that is
             // in no queue, or it would never be woken again.
             Backend::Virtual(sim) if sim.id == self.sim => {
-                if !self.queued.swap(true, Ordering::Relaxed) {
+                // Two steps will do: there is no other thread to come between them.
+                if !self.queued.load(Ordering::Relaxed) {
+                    self.queued.store(true, Ordering::Relaxed);
                     let ready = Ready { index: self.index, generation: self.generation };
                     sim.ready.borrow_mut().push_back(ready);
                 }
@@ -169,8 +174,7 @@ impl Sim {
         static IDS: AtomicU64 = AtomicU64::new(0);
         Sim {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            now: Cell::new(Time::ZERO),
-            ending: Cell::new(false),
+            ending: Cell::new(None),
             tasks: RefCell::default(),
             ready: RefCell::default(),
             timers: RefCell::default(),
@@ -178,14 +182,11 @@ impl Sim {
         }
     }
 
-    pub(super) fn now(&self) -> Time {
-        self.now.get()
-    }
-
-    pub(super) fn spawn(&self, name: &'static str, task: Task) {
-        if self.ending.get() {
+    /// Takes a task up; hands it back when the simulation is ending.
+    pub(super) fn spawn(&self, name: &'static str, task: Task) -> Option<Task> {
+        if self.ending.get().is_some() {
             // A task dropped at the end may spawn from its destructors; nothing will run it.
-            return;
+            return Some(task);
         }
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
@@ -193,8 +194,10 @@ impl Sim {
         let entry = tasks.vacant_entry();
         let index = entry.key();
         let handle = Arc::new(Handle { sim: self.id, index, generation, queued: AtomicBool::new(true) });
-        entry.insert(Slot { name, task: Some(task), handle });
+        let waker = Waker::from(Arc::clone(&handle));
+        entry.insert(Slot { name, task: Some((task, waker)), handle });
         self.ready.borrow_mut().push_back(Ready { index, generation });
+        None
     }
 
     fn run<F: Future>(&self, mut main: Pin<&mut F>) -> Result<F::Output, Stalled> {
@@ -224,26 +227,26 @@ impl Sim {
     }
 
     fn poll_task(&self, Ready { index, generation }: Ready) {
-        let Some((mut task, handle)) = self.tasks.borrow_mut().get_mut(index).and_then(|slot| {
+        let taken = self.tasks.borrow_mut().get_mut(index).and_then(|slot| {
             // A task that ended leaves wake-ups behind; its slot may have a new tenant.
-            (slot.handle.generation == generation)
-                .then(|| slot.task.take().map(|task| (task, Arc::clone(&slot.handle))))
-                .flatten()
-        }) else {
-            return;
-        };
-        // Cleared before the poll: a wake-up during the poll must queue the task again.
-        handle.queued.store(false, Ordering::Relaxed);
-        let waker = Waker::from(handle);
+            if slot.handle.generation != generation {
+                return None;
+            }
+            // Cleared before the poll: a wake-up during the poll must queue the task again.
+            slot.handle.queued.store(false, Ordering::Relaxed);
+            slot.task.take()
+        });
+        let Some((mut task, waker)) = taken else { return };
         match task.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
                 if let Some(slot) = self.tasks.borrow_mut().get_mut(index) {
-                    slot.task = Some(task);
+                    slot.task = Some((task, waker));
                 }
             }
             Poll::Ready(()) => {
                 let slot = self.tasks.borrow_mut().try_remove(index);
                 drop(task);
+                drop(waker);
                 drop(slot);
             }
         }
@@ -264,8 +267,8 @@ impl Sim {
                 }
             };
             if let Some((at, waker)) = fired {
-                debug_assert!(at >= self.now.get(), "time never goes back");
-                self.now.set(at);
+                debug_assert!(at >= now(), "time never goes back");
+                VIRTUAL_NOW.set(Some(at));
                 waker.wake();
                 return true;
             }
@@ -293,7 +296,7 @@ impl Sim {
             setting.sequence = sequence;
             let old = setting.wakes(waker);
             if let Some(at) = at {
-                let at = at.max(self.now.get());
+                let at = at.max(now());
                 timers.push(Entry { at, order, sequence, timer: timer.0 });
             }
             old
@@ -314,7 +317,7 @@ impl Sim {
                 None => waiting.push((slot.name, 1)),
             }
         }
-        Stalled { at: self.now.get(), waiting }
+        Stalled { at: now(), waiting }
     }
 
     fn drop_tasks(&self) {
@@ -328,7 +331,7 @@ impl Sim {
                 self.0.ready.borrow_mut().clear();
             }
         }
-        self.ending.set(true);
+        self.ending.set(Some(0));
         let rest = Rest(self);
         while let Some(task) = self.take_task() {
             drop(task);
@@ -339,7 +342,9 @@ impl Sim {
     /// Takes a task out, to be dropped outside of the borrow: a destructor may wake others.
     fn take_task(&self) -> Option<Slot> {
         let mut tasks = self.tasks.borrow_mut();
-        let index = tasks.iter().next().map(|(index, _)| index)?;
+        let from = self.ending.get().unwrap_or(0);
+        let index = (from..tasks.capacity()).find(|&index| tasks.contains(index))?;
+        self.ending.set(Some(index + 1));
         Some(tasks.remove(index))
     }
 
@@ -363,7 +368,7 @@ impl Timers {
         if entry.at == Time::MAX {
             return;
         }
-        if self.heap.len() >= 1_024 && self.heap.len() > 4 * self.set.len() {
+        if self.heap.len() >= 128 && self.heap.len() > 2 * self.set.len() {
             let set = &self.set;
             self.heap.retain(|Reverse(entry)| {
                 set.get(entry.timer).is_some_and(|setting| setting.sequence == entry.sequence)

@@ -2,6 +2,7 @@
 //! programs under tokio too: same free functions, real waits of a few milliseconds, no upper bounds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;

@@ -17,19 +17,20 @@ use crate::verdict::Is;
 pub struct ClaimBody {
     /// `control`, a lever (pulled), or `LEVER@start` (standing).
     pub arm: String,
-    /// It recovers, stays down, or does now one and now the other.
+    /// It `recovers`, `stays_down`, or does now one and now the other (`mixed`). Not claimed if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// It is down for good although its trigger has gone.
+    /// It is down for good although its trigger has gone. Not claimed if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metastable: Option<bool>,
-    /// It recovers in most seeds, and on average within this time of the pull (or of the trigger's end).
+    /// It recovers in most seeds, and on average within this time of the pull (or of the trigger's end),
+    /// such as 30s. Not claimed if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovers_within: Option<Dur>,
-    /// The verdict on the lever is one of these.
+    /// The verdict on the lever is one of these. Not claimed if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdict: Vec<Is>,
-    /// A measured quantity lies within bounds.
+    /// A measured quantity lies within bounds. Not claimed if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measure: Option<Measure>,
 }
@@ -63,17 +64,20 @@ impl State {
 pub struct Measure {
     /// Which quantity.
     pub of: Quantity,
-    /// Over which part of the run.
+    /// Over which part of the run: `before`, `during` or `after` the trigger, `last_minute`, or `all` of it.
+    /// The last minute if absent.
     #[serde(default)]
     pub window: Window,
-    /// Of which service, for quantities of services.
+    /// Of which service, for quantities of services. Measured of users if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// The mean is at least this.
+    /// The mean is at least this, in the quantity's unit. No lower bound if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1e12))]
     pub at_least: Option<f64>,
-    /// The mean is at most this.
+    /// The mean is at most this, in the quantity's unit. No upper bound if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1e12))]
     pub at_most: Option<f64>,
 }
 

@@ -96,6 +96,15 @@ impl Document {
         }
     }
 
+    /// A document that nobody wrote as a file, such as one setting from a command line. Its problems have no
+    /// place in a text: read their messages, do not render them.
+    pub fn from_value(value: Value) -> Document {
+        let source = Source::new("", "");
+        let root = Node { form: Form::Flow, key: None, value: (0, 0), inside: read::Inside::Nothing };
+        let reasons = why::Reasons::find(&source, &[]);
+        Document { source, value, root, reasons }
+    }
+
     /// The file's name, as given to [`Document::parse`].
     pub fn name(&self) -> &str {
         self.source.name()
@@ -132,6 +141,12 @@ impl Document {
     /// [`schema`]). All problems are reported, up to [`MAX_PROBLEMS`].
     pub fn check(&self, schema: &Value, formats: &Formats) -> Problems {
         schema::check(self, schema, formats)
+    }
+
+    /// Checks the value at `path` against `part` of `schema`, for values whose shape depends on more than their
+    /// place. A path that the document does not have is no problem.
+    pub fn check_at(&self, path: &Path, part: &Value, schema: &Value, formats: &Formats) -> Problems {
+        schema::check_at(self, path, part, schema, formats)
     }
 
     /// [`Document::check`], then the checked value as a `T`.

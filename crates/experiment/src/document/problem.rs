@@ -113,6 +113,11 @@ impl Problems {
         self.list.iter()
     }
 
+    /// The same, to say it better where more is known than the check that found it.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Problem> {
+        self.list.iter_mut()
+    }
+
     /// Whether there may be problems beyond [`MAX_PROBLEMS`], which were not kept or not looked for.
     pub fn has_more(&self) -> bool {
         self.more

@@ -54,6 +54,21 @@ pub(super) fn check(document: &Document, schema: &Value, formats: &Formats) -> P
     problems
 }
 
+pub(super) fn check_at(
+    document: &Document,
+    path: &Path,
+    part: &Value,
+    schema: &Value,
+    formats: &Formats,
+) -> Problems {
+    let mut problems = Problems::new();
+    if let Some(value) = document.get(path) {
+        let checker = Checker { document, root: schema, formats };
+        checker.check(part, value, &mut path.clone(), &mut problems);
+    }
+    problems
+}
+
 struct Checker<'a> {
     document: &'a Document,
     root: &'a Value,
@@ -293,7 +308,9 @@ impl<'a> Checker<'a> {
         }
         problems.at_key(&at, message);
         let known = known(fields);
-        if known.is_empty() {
+        if key.split_once(':').is_some_and(|(field, _)| known.contains(&field)) {
+            problems.help("write a space after the colon");
+        } else if known.is_empty() {
             problems.help("nothing can be set here");
         } else if known.len() <= describe::LONGEST_LIST {
             problems.help(format!("known fields: {}", known.join(", ")));
@@ -402,9 +419,25 @@ fn known<'a>(fields: Option<Layer<'a>>) -> Vec<&'a str> {
     fields.into_iter().flat_map(|fields| fields.keys()).map(String::as_str).collect()
 }
 
-/// ` of client.with`, or nothing for the whole document.
+/// ` of client.with`, or nothing for the whole document. A key that is a path itself, such as
+/// `client.breaker` of a lever, is enough to tell where.
 fn of(path: &Path) -> String {
-    if path.is_root() { String::new() } else { format!(" of `{}`", path.tail()) }
+    let is_path = |segment: &Segment| match segment {
+        Segment::Key(key) => key.contains('.') && !key.contains(char::is_whitespace),
+        Segment::Index(_) => false,
+    };
+    match path.segments().iter().rposition(is_path) {
+        _ if path.is_root() => String::new(),
+        None => format!(" of `{}`", path.tail()),
+        Some(start) => {
+            let text = path.segments()[start..].iter().fold(String::new(), |text, segment| match segment {
+                Segment::Key(key) if text.is_empty() => key.clone(),
+                Segment::Key(key) => format!("{text}.{key}"),
+                Segment::Index(index) => format!("{text}[{index}]"),
+            });
+            format!(" of `{text}`")
+        }
+    }
 }
 
 /// The formats that `schemars` gives to integers, as far as they are narrower than the numbers that a

@@ -1,97 +1,155 @@
 //! What the shape of a scenario file cannot refuse: names that do not exist, times in the wrong order,
 //! levers that would change nothing, claims about arms that are never run.
 
-use pumphandle_stack::settings::check_graph;
+use std::collections::BTreeMap;
 
-use crate::claims::{ClaimBody, Measure};
-use crate::document::{Path, Problems, suggest};
-use crate::plan;
+use pumphandle_core::Dur;
+use pumphandle_stack::settings::{StackSettings, callees_first, check_graph};
+
+use super::paths::{self, Sentence, below, unknown};
+use crate::claims::{ClaimBody, Measure, State, Window};
+use crate::document::{Document, Part, Path, Problem, Problems};
+use crate::scenario::levers::{Lever, Restart};
 use crate::scenario::triggers::Does;
 use crate::scenario::{Kind, Mode, Scenario};
 
-/// Everything wrong with `scenario`.
+/// The most services of one stack: the event log numbers them in one byte.
+pub const MAX_SERVICES: usize = 100;
+/// The most calls that one user may cause, retries not counted. Services that call several others multiply.
+pub const MAX_CALLS: u64 = 10_000;
+/// The most users of one arm and seed: beyond it nobody would wait for the end.
+pub const MAX_ARRIVALS: f64 = 1e8;
+
+/// Everything wrong with `scenario`, by path only.
 pub fn check(scenario: &Scenario) -> Problems {
+    let value = serde_json::to_value(scenario).expect("scenarios are plain data");
+    check_in(scenario, &Document::from_value(value))
+}
+
+/// Everything wrong with `scenario`, which was read from `document`.
+pub fn check_in(scenario: &Scenario, document: &Document) -> Problems {
     let mut problems = Problems::new();
     services(scenario, &mut problems);
     // Levers change services: on services that are wrong they would only repeat it.
     let services_are_right = problems.is_empty();
+    load(scenario, &mut problems);
     times(scenario, &mut problems);
     triggers(scenario, &mut problems);
-    if services_are_right {
-        levers(scenario, &mut problems);
+    for (name, it) in &scenario.levers {
+        lever(scenario, name, it, &mut problems);
+        if services_are_right {
+            changes(scenario, it, &place(["levers", name]), document, &mut problems);
+        }
     }
+    all_levers(scenario, &mut problems);
+    loops(scenario, &mut problems);
     claims(scenario, &mut problems);
     problems
 }
 
-/// A path from its text, `a.b[0].c`, below `root`.
-fn below(root: &[&str], text: &str) -> Path {
-    let mut path = root.iter().fold(Path::root(), |path, segment| path.join(*segment));
-    for part in text.split('.').filter(|part| !part.is_empty()) {
-        let (name, index) = match part.split_once('[') {
-            Some((name, rest)) => {
-                (name, rest.strip_suffix(']').and_then(|index| index.parse::<usize>().ok()))
-            }
-            None => (part, None),
-        };
-        path.push(name);
-        if let Some(index) = index {
-            path.push(index);
-        }
-    }
-    path
+fn place<const N: usize>(segments: [&str; N]) -> Path {
+    Path::from(segments)
 }
 
-fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    match suggest(name, known.iter().copied()) {
-        Some(close) => format!("no such {what}: `{name}`; did you mean `{close}`?"),
-        None if known.is_empty() => format!("no such {what}: `{name}`; this file has none"),
-        None => format!("no such {what}: `{name}`; this file has: {}", known.join(", ")),
-    }
+fn report(problems: &mut Problems, path: Path, part: Part, (message, help): Sentence) {
+    problems.push(Problem { path, part, span: None, message, help });
 }
+
+fn no_service(scenario: &Scenario, name: &str) -> Sentence {
+    unknown("service", name, scenario.services.keys().map(String::as_str))
+}
+
+/// Names are parts of paths, of arms and of files.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits)
+}
+
+const NAMES: &str = "a name is made of letters, digits, hyphens and underscores";
 
 fn services(scenario: &Scenario, problems: &mut Problems) {
-    if scenario.services.is_empty() {
-        problems.at_value(&below(&["services"], ""), "there is no service: users need one to reach");
+    let services = &scenario.services;
+    let root = place(["services"]);
+    if services.is_empty() {
+        problems.at_value(&root, "there is no service: users need one to reach");
     }
-    for (name, service) in &scenario.services {
+    if services.len() > MAX_SERVICES {
+        let message = format!("a stack has at most {MAX_SERVICES} services, this one {}", services.len());
+        problems.at_value(&root, message);
+    }
+    for (name, service) in services {
+        if !is_name(name) {
+            problems.at_key(&root.join(name), NAMES);
+        }
         for wrong in service.check() {
-            problems.at_value(&below(&["services", name], &wrong.path), wrong.message);
+            problems.at_value(&below(root.join(name), &wrong.path), wrong.message);
         }
     }
-    for wrong in check_graph(&scenario.services) {
-        let (service, rest) = wrong.path.split_once('.').unwrap_or((&wrong.path, ""));
-        let message =
-            match wrong.message.strip_prefix("no such service: `").and_then(|it| it.strip_suffix('`')) {
-                Some(name) => unknown("service", name, scenario.services.keys().map(String::as_str)),
-                None => wrong.message.clone(),
-            };
-        problems.at_value(&below(&["services", service], rest), message);
+    if problems.is_empty() {
+        calls(services, &root, problems);
     }
-    for (place, message) in scenario.load.check() {
-        problems.at_value(&below(&["load"], &place), message);
+}
+
+fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
+    for wrong in check_graph(services) {
+        let missing = wrong.message.strip_prefix("no such service: `").and_then(|it| it.strip_suffix('`'));
+        let sentence = match missing {
+            Some(name) => unknown("service", name, services.keys().map(String::as_str)),
+            None => (wrong.message, None),
+        };
+        let part = if wrong.path.contains('.') { Part::Value } else { Part::Key };
+        report(problems, below(root.clone(), &wrong.path), part, sentence);
+    }
+    let Ok(order) = callees_first(services) else { return };
+    let mut cost: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, service) in order.iter().filter_map(|name| services.get_key_value(name)) {
+        let inner = service.calls.names().iter().filter_map(|callee| cost.get(callee.as_str()));
+        cost.insert(name, inner.fold(1, |all, one| all.saturating_add(*one)));
+    }
+    if let Some((entry, &all)) = services.keys().next().and_then(|entry| cost.get_key_value(entry.as_str()))
+        && all > MAX_CALLS
+    {
+        let message = format!("one user would cause {all} calls; at most {MAX_CALLS} can be run");
+        problems.at_value(&root.join(*entry).join("calls"), message);
+    }
+}
+
+fn load(scenario: &Scenario, problems: &mut Problems) {
+    let root = place(["load"]);
+    for (at, message) in scenario.load.check() {
+        problems.at_value(&below(root.clone(), &at), message);
+    }
+    let changes = &scenario.load.changes;
+    for (i, change) in changes.iter().enumerate().filter(|(_, change)| change.at >= scenario.duration) {
+        let message = format!("begins at {}, when the run of {} is over", change.at, scenario.duration);
+        problems.at_value(&root.join("changes").join(i).join("at"), message);
+    }
+    let base = scenario.load.base_rate();
+    if base == Some(0.0) && !changes.is_empty() && changes.iter().all(|change| change.to.0 == 0.0) {
+        problems.at_value(&root.join("changes"), "nobody would ever arrive");
+    }
+    let arrivals = base.unwrap_or(0.0) * scenario.duration.secs_f64();
+    if arrivals > MAX_ARRIVALS {
+        let message = format!("about {arrivals:e} users would arrive; at most {MAX_ARRIVALS:e} can be run");
+        problems.at_value(&root.join("arrivals"), message);
     }
 }
 
 fn times(scenario: &Scenario, problems: &mut Problems) {
     let root = Path::root();
-    let valid = |name: &str| {
-        !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-            && !name.starts_with('-')
-    };
-    if !valid(&scenario.scenario) {
+    let valid = is_name(&scenario.scenario)
+        && !scenario.scenario.contains(|c: char| c == '_' || c.is_ascii_uppercase());
+    if !valid {
         problems.at_value(&root.join("scenario"), "a name is made of lower-case letters, digits and hyphens");
     }
     if scenario.duration.secs_f64() < 1.0 {
         problems.at_value(&root.join("duration"), "a run lasts at least 1s");
     }
     if scenario.duration.secs_f64() > 31.0 * 86_400.0 {
-        problems.at_value(&root.join("duration"), "a run lasts at most 31 days");
+        problems.at_value(&root.join("duration"), "a run lasts at most 31d");
     }
     if scenario.slo.latency.0.is_zero() {
-        problems.at_value(&below(&["slo", "latency"], ""), "no answer takes no time: an SLO is above 0s");
+        problems.at_value(&place(["slo", "latency"]), "every answer takes some time: an SLO is above 0s");
     }
     if let Some(pull) = scenario.pull
         && pull >= scenario.duration
@@ -99,15 +157,17 @@ fn times(scenario: &Scenario, problems: &mut Problems) {
         let message = format!("levers are pulled at {pull}, when the run of {} is over", scenario.duration);
         problems.at_value(&root.join("pull"), message);
     }
-    let pulse = scenario.kind == Kind::Pulse;
     match scenario.trigger_window() {
-        None if pulse || scenario.kind == Kind::Sustained => {
-            let message = format!("a {} has a trigger: add one to the timeline", scenario.kind.name());
-            problems.at_value(&root.join("kind"), message);
+        None if matches!(scenario.kind, Kind::Pulse | Kind::Sustained) => {
+            let message = format!("a {} incident has a trigger: there is none", scenario.kind.name());
+            problems.at_value(&root.join("kind"), message).help("add one to the timeline");
         }
-        Some((_, None)) if pulse => {
-            let message = "the trigger of a pulse ends: add `for`, or make the kind `sustained`";
-            problems.at_value(&root.join("kind"), message);
+        Some((_, None)) if scenario.kind == Kind::Pulse => {
+            for (i, _) in scenario.timeline.iter().enumerate().filter(|(_, it)| it.lasts.is_none()) {
+                let message = "the trigger of a pulse has an end: add `for`";
+                problems.at_key(&root.join("timeline").join(i).join("trigger"), message);
+                problems.help("or make the kind `sustained`");
+            }
         }
         _ => {}
     }
@@ -115,114 +175,168 @@ fn times(scenario: &Scenario, problems: &mut Problems) {
 
 fn triggers(scenario: &Scenario, problems: &mut Problems) {
     for (i, trigger) in scenario.timeline.iter().enumerate() {
-        let place = Path::root().join("timeline").join(i);
+        let place = place(["timeline"]).join(i);
         if trigger.from >= scenario.duration {
             let message =
                 format!("begins at {}, when the run of {} is over", trigger.from, scenario.duration);
             problems.at_value(&place.join("from"), message);
+        } else if let Some(end) = trigger.end().filter(|end| *end > scenario.duration.0) {
+            let message = format!("ends at {}, after the run of {}", Dur(end), scenario.duration);
+            problems.at_value(&place.join("for"), message);
         }
         if trigger.lasts.is_some_and(|lasts| lasts.0.is_zero()) {
             problems.at_value(&place.join("for"), "a trigger that lasts 0s does nothing");
         }
-        if trigger.end().is_some_and(|end| end > scenario.duration.0) {
-            problems.at_value(&place.join("for"), format!("ends after the run of {}", scenario.duration));
-        }
-        let earlier = &scenario.timeline[..i];
-        if earlier.iter().any(|other| other.trigger == trigger.trigger) {
-            problems
-                .at_value(&place.join("trigger"), format!("there are two triggers `{}`", trigger.trigger));
+        if scenario.timeline[..i].iter().any(|other| other.trigger == trigger.trigger) {
+            let message = format!("there are two triggers `{}`", trigger.trigger);
+            problems.at_value(&place.join("trigger"), message);
         }
         does(scenario, &trigger.does, &place.join("do"), trigger.service(), problems);
     }
 }
 
 fn does(scenario: &Scenario, does: &Does, place: &Path, service: Option<&str>, problems: &mut Problems) {
-    let name = match does {
-        Does::SlowDown(_) => "slow_down",
-        Does::AddLatency(_) => "add_latency",
-        Does::Errors(_) => "errors",
-        Does::Hang(_) => "hang",
-        Does::LoseCapacity(_) => "lose_capacity",
-        Does::Outage(_) => "outage",
-        Does::TrafficSpike(_) => "traffic_spike",
-        Does::Restart(_) => "restart",
+    let (name, idle) = match does {
+        Does::SlowDown(it) => ("slow_down", (it.factor == 1.0).then_some(("factor", "1"))),
+        Does::AddLatency(it) => ("add_latency", it.latency.0.is_zero().then_some(("latency", "0s"))),
+        Does::Errors(it) => ("errors", (it.share.0 == 0.0).then_some(("share", "0"))),
+        Does::Hang(it) => ("hang", (it.share.0 == 0.0).then_some(("share", "0"))),
+        Does::LoseCapacity(it) => ("lose_capacity", (it.share.0 == 0.0).then_some(("share", "0"))),
+        Does::TrafficSpike(it) => ("traffic_spike", (it.factor == 1.0).then_some(("factor", "1"))),
+        Does::Outage(_) => ("outage", None),
+        Does::Restart(_) => ("restart", None),
     };
     let place = place.join(name);
+    if let Some((field, value)) = idle {
+        problems.at_value(&place.join(field), format!("a {field} of {value} changes nothing"));
+    }
     let Some(service) = service else {
         if scenario.load.base_rate().is_none() {
-            problems.at_value(&place, "a closed loop has no rate that could spike");
+            problems.at_key(&place, "a closed loop has no rate that could spike");
         }
         return;
     };
-    let Some(settings) = scenario.services.get(service) else {
-        let names = scenario.services.keys().map(String::as_str);
-        problems.at_value(&place.join("service"), unknown("service", service, names));
-        return;
-    };
-    match does {
-        Does::SlowDown(it) if it.factor <= 0.0 => {
-            problems.at_value(&place.join("factor"), "a factor is above zero");
+    let at_service = place.join("service");
+    match (does, scenario.services.get(service)) {
+        (_, None) => report(problems, at_service, Part::Value, no_service(scenario, service)),
+        (Does::SlowDown(_), Some(settings)) if settings.service_time.is_none() => {
+            let message = format!("`{service}` has no service_time: no work of its own could be slower");
+            problems.at_value(&at_service, message);
         }
-        Does::SlowDown(_) if settings.service_time.is_none() => {
-            let message =
-                format!("`{service}` does no work of its own that could be slower: it has no service_time");
-            problems.at_value(&place.join("service"), message);
-        }
-        Does::LoseCapacity(_) if settings.workers.is_none() => {
-            let message = format!("`{service}` has no number of workers that it could lose");
-            problems.at_value(&place.join("service"), message);
+        (Does::LoseCapacity(_), Some(settings)) if settings.workers.is_none() => {
+            let message = format!("`{service}` has no number of workers of which it could lose some");
+            problems.at_value(&at_service, message).help(format!("give services.{service} `workers`"));
         }
         _ => {}
     }
 }
 
-fn levers(scenario: &Scenario, problems: &mut Problems) {
-    for (name, lever) in &scenario.levers {
-        let place = below(&["levers", name], "");
-        if name == "control" || name.contains('@') || name.contains(',') {
-            problems.at_key(&place, "a lever cannot be called that: it is how arms are named");
+fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems) {
+    let at = place(["levers", name]);
+    if name == "control" {
+        problems.at_key(&at, "a lever cannot be called `control`: that is the arm without one");
+    } else if !is_name(name) {
+        problems.at_key(&at, NAMES);
+    }
+    if lever.set.is_empty() && lever.restart.is_none() && lever.then.is_empty() {
+        problems.at_key(&at, format!("lever `{name}` does nothing: add `set`, `restart` or `then`"));
+    }
+    let modes = at.join("modes");
+    if lever.modes.is_empty() {
+        problems.at_value(&modes, "a lever is tried pulled, standing, or both");
+    }
+    for (i, mode) in lever.modes.iter().enumerate().filter(|(i, mode)| lever.modes[..*i].contains(mode)) {
+        problems.at_value(&modes.join(i), format!("it is tried {} already", mode.name()));
+    }
+    let pulled = lever.modes.contains(&Mode::Pulled);
+    if lever.restart.is_some() && lever.modes.contains(&Mode::Standing) {
+        let message = "a restart at the very start has nothing to restart";
+        problems.at_key(&at.join("restart"), message).help("add `modes: [pulled]` to the lever");
+    }
+    let begins = if pulled { scenario.pull.unwrap_or_default().0 } else { Dur::default().0 };
+    for (at, step) in lever.then.iter().enumerate().map(|(i, step)| (at.join("then").join(i), step)) {
+        if step.set.is_empty() && step.restart.is_none() {
+            problems.at_value(&at, "this step does nothing: add `set` or `restart`");
         }
-        if lever.set.is_empty() && lever.restart.is_none() && lever.then.is_empty() {
-            problems.at_key(&place, format!("lever `{name}` does nothing: add `set`, `restart` or `then`"));
+        let when = begins + step.after.0;
+        if when >= scenario.duration.0 {
+            let message = format!("happens at {}, when the run of {} is over", Dur(when), scenario.duration);
+            problems.at_value(&at.join("after"), message);
         }
-        if lever.modes.is_empty() {
-            problems.at_value(&place.join("modes"), "a lever is tried pulled, standing, or both");
+        restarts(scenario, step.restart.as_ref(), &at, problems);
+    }
+    restarts(scenario, lever.restart.as_ref(), &at, problems);
+}
+
+fn restarts(scenario: &Scenario, restart: Option<&Restart>, place: &Path, problems: &mut Problems) {
+    let Some(restart) = restart else { return };
+    let place = place.join("restart").join("services");
+    if restart.services.is_empty() {
+        problems.at_value(&place, "which services? name at least one");
+    }
+    for (i, service) in restart.services.iter().enumerate() {
+        if !scenario.services.contains_key(service) {
+            report(problems, place.join(i), Part::Value, no_service(scenario, service));
         }
-        if lever.modes.contains(&Mode::Pulled) && scenario.pull.is_none() {
-            problems.at_key(
-                &place,
-                "when is it pulled? add `pull` to the scenario, or make its modes [standing]",
-            );
+    }
+}
+
+/// Tries every step of a lever on a copy of the services, as a run will.
+fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, problems: &mut Problems) {
+    let later = lever
+        .then
+        .iter()
+        .enumerate()
+        .map(|(i, step)| (at.join("then").join(i).join("set"), &step.set, step.restart.is_some()));
+    let steps = std::iter::once((at.join("set"), &lever.set, lever.restart.is_some())).chain(later);
+    let mut now = scenario.services.clone();
+    let mut all_right = true;
+    for (place, set, restarts) in steps {
+        let before = now.clone();
+        if let Err(wrong) = paths::set_all_of(&mut now, set, document, &place) {
+            problems.extend(wrong);
+            all_right = false;
         }
-        let restarts = lever.restart.iter().chain(lever.then.iter().filter_map(|step| step.restart.as_ref()));
-        for service in restarts.flat_map(|restart| &restart.services) {
-            if !scenario.services.contains_key(service) {
-                let names = scenario.services.keys().map(String::as_str);
-                problems.at_key(&place, unknown("service", service, names));
+        // Only of a step that does nothing at all: a change may spell out what is so already.
+        if all_right && !restarts && now == before {
+            for path in set.keys() {
+                let message = format!("this changes nothing: it is {} already", paths::show(&now, path));
+                problems.at_value(&place.join(path), message);
             }
         }
-        if lever.restart.is_some() && lever.modes.contains(&Mode::Standing) {
-            problems
-                .at_key(&place, "a restart at the very start has nothing to restart: its modes are [pulled]");
-        }
-        if let Err(wrong) = plan::treatment(scenario, name, Mode::Pulled) {
-            for (at, message) in wrong {
-                let (step, path) = at.split_once("set.").unwrap_or(("", &at));
-                let path = below(&["levers", name], step).join("set").join(path);
-                problems.at_key(&path, message);
-            }
-        }
+    }
+}
+
+fn all_levers(scenario: &Scenario, problems: &mut Problems) {
+    let pulled: Vec<&str> = scenario
+        .levers
+        .iter()
+        .filter(|(_, lever)| lever.modes.contains(&Mode::Pulled))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if scenario.pull.is_none() && !pulled.is_empty() {
+        problems.at_key(&place(["levers"]), "when are they pulled? the scenario has no `pull`");
+        problems.help(format!("add `pull`, or `modes: [standing]` to {}", pulled.join(", ")));
+    }
+    for name in scenario.not_yet.keys().filter(|name| scenario.levers.contains_key(*name)) {
+        problems.at_key(&place(["not_yet", name]), format!("`{name}` is among the levers too"));
     }
     if let Some(name) = &scenario.known_to_work
         && !scenario.levers.contains_key(name)
     {
-        let names = scenario.levers.keys().map(String::as_str);
-        problems.at_value(&Path::root().join("known_to_work"), unknown("lever", name, names));
+        let sentence = unknown("lever", name, scenario.levers.keys().map(String::as_str));
+        report(problems, place(["known_to_work"]), Part::Value, sentence);
     }
+}
+
+fn loops(scenario: &Scenario, problems: &mut Problems) {
     for (name, it) in &scenario.loops {
-        if it.parse().is_none_or(|links| links.len() < 2) {
-            let message = "each link is written as `variable (+)` or `variable (-)`, two of them at least";
-            problems.at_value(&below(&["loops", name, "links"], ""), message);
+        let at = place(["loops", name, "links"]);
+        if it.links.len() < 2 {
+            problems.at_value(&at, "a loop has two links at least");
+        }
+        for (i, _) in it.links.iter().enumerate().filter(|(_, link)| super::Loop::link(link).is_none()) {
+            problems.at_value(&at.join(i), "a link is written as `variable (+)` or `variable (-)`");
         }
     }
 }
@@ -245,36 +359,54 @@ fn claims(scenario: &Scenario, problems: &mut Problems) {
 }
 
 fn one_claim(scenario: &Scenario, claim: &ClaimBody, place: &Path, problems: &mut Problems) {
-    let (lever, mode) = match claim.arm.strip_suffix("@start") {
-        Some(lever) => (lever, Mode::Standing),
-        None => (claim.arm.as_str(), Mode::Pulled),
-    };
-    if claim.arm != "control" {
-        match scenario.levers.get(lever) {
-            None => {
-                let names = scenario.levers.keys().map(String::as_str);
-                problems.at_value(&place.join("arm"), unknown("lever", lever, names));
-            }
-            Some(known) if !known.modes.contains(&mode) => {
-                let message = format!("lever `{lever}` is not tried {}", mode.name());
-                problems.at_value(&place.join("arm"), message);
-            }
-            _ => {}
-        }
-    }
+    arm(scenario, &claim.arm, &place.join("arm"), problems);
     if claim.arm == "control" && !claim.verdict.is_empty() {
         problems.at_key(&place.join("verdict"), "verdicts are of levers; the control has a `state`");
     }
-    let about_recovery =
-        claim.state.is_some() || claim.metastable.is_some() || claim.recovers_within.is_some();
-    if about_recovery && scenario.kind != Kind::Pulse {
-        problems.at_key(place, format!("a {} has nothing to recover from", scenario.kind.name()));
-    }
-    if !about_recovery && claim.verdict.is_empty() && claim.measure.is_none() {
+    let about_recovery = [
+        ("state", claim.state.is_some()),
+        ("metastable", claim.metastable.is_some()),
+        ("recovers_within", claim.recovers_within.is_some()),
+    ];
+    let mut said = about_recovery.iter().filter(|(_, is)| *is).map(|(field, _)| *field).peekable();
+    if said.peek().is_none() && claim.verdict.is_empty() && claim.measure.is_none() {
         problems.at_key(place, "says nothing: add state, metastable, recovers_within, verdict or measure");
+    }
+    for field in said.filter(|_| scenario.kind != Kind::Pulse) {
+        let message = format!("a {} incident has nothing to recover from", scenario.kind.name());
+        problems.at_key(&place.join(field), message);
+    }
+    let down = claim.metastable == Some(true) || claim.state == Some(State::StaysDown);
+    let up = claim.recovers_within.is_some() || claim.state == Some(State::Recovers);
+    if down && up {
+        problems.at_key(place, "says that it recovers and that it stays down");
     }
     if let Some(measure) = &claim.measure {
         one_measure(scenario, measure, &place.join("measure"), problems);
+    }
+}
+
+fn arm(scenario: &Scenario, arm: &str, place: &Path, problems: &mut Problems) {
+    if arm == "control" {
+        return;
+    }
+    let (lever, mode) = match arm.strip_suffix("@start") {
+        Some(lever) => (lever, Mode::Standing),
+        None => (arm, Mode::Pulled),
+    };
+    match scenario.levers.get(lever) {
+        None => {
+            let known = std::iter::once("control").chain(scenario.levers.keys().map(String::as_str));
+            report(problems, place.clone(), Part::Value, unknown("lever", lever, known));
+        }
+        Some(known) if !known.modes.contains(&mode) => {
+            problems.at_value(place, format!("lever `{lever}` is never tried {}", mode.name()));
+            match mode {
+                Mode::Pulled => problems.help(format!("{lever}@start is its arm from the start")),
+                Mode::Standing => problems.help(format!("{lever} is its arm when pulled")),
+            };
+        }
+        Some(_) => {}
     }
 }
 
@@ -285,15 +417,19 @@ fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &
             problems.at_key(&place.join("service"), "this is measured of users, not of a service");
         }
         (Some(name), true) if !scenario.services.contains_key(name) => {
-            let names = scenario.services.keys().map(String::as_str);
-            problems.at_value(&place.join("service"), unknown("service", name, names));
+            report(problems, place.join("service"), Part::Value, no_service(scenario, name));
         }
         _ => {}
+    }
+    let of_a_trigger = matches!(measure.window, Window::Before | Window::During | Window::After);
+    if of_a_trigger && scenario.timeline.is_empty() {
+        let message = "there is no trigger that a part of the run could lie before, during or after";
+        problems.at_value(&place.join("window"), message).help("write last_minute or all");
     }
     match (measure.at_least, measure.at_most) {
         (None, None) => drop(problems.at_key(place, "within which bounds? add `at_least` or `at_most`")),
         (Some(low), Some(high)) if low > high => {
-            problems.at_value(&place.join("at_most"), format!("is below at_least, {low}"));
+            problems.at_value(&place.join("at_most"), format!("is below at_least, which is {low}"));
         }
         _ => {}
     }

@@ -16,29 +16,32 @@ pub struct Lever {
     /// Meadows' leverage level, 12 (weakest) to 1.
     #[schemars(range(min = 1, max = 12))]
     pub level: u8,
-    /// A second level on which the lesson puts the same thing.
+    /// A second level, from 12 to 1, on which the lesson puts the same thing. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 12))]
     pub also_level: Option<u8>,
-    /// The level is this project's, not the lesson's.
+    /// The level is this project's, not the lesson's. It is the lesson's if absent.
     #[serde(default)]
     pub ours: bool,
-    /// What the lesson says it is worth. Written before the first run; never gates.
+    /// What the lesson says it is worth. Written before the first run; never gates. It says nothing if
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lesson: Option<Lesson>,
-    /// Whether its effect comes out of the mechanism or follows from a number put in.
+    /// Whether its effect comes out of the mechanism (`emergent`, also if absent) or follows from a number put
+    /// in (`assumed`).
     #[serde(default)]
     pub evidence: Evidence,
-    /// How it is tried.
+    /// How it is tried: `pulled` at one moment of the incident, `standing` from the start. Both if absent.
     #[serde(default = "both")]
     pub modes: Vec<Mode>,
-    /// Settings to change, by path: `service.policy.field`.
+    /// Settings to change, by path: `service.policy.field` or `service.field`, such as
+    /// `client.retry.enabled: false`. None if absent.
     #[serde(default)]
     pub set: IndexMap<String, Value>,
-    /// Services to restart, losing all that is inside.
+    /// Services to restart, losing all that is inside. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
-    /// Further steps.
+    /// Further steps, each some time after the lever was pulled. None if absent.
     #[serde(default)]
     pub then: Vec<Step>,
 }
@@ -47,12 +50,12 @@ pub struct Lever {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// How long after the lever was pulled.
+    /// How long after the lever was pulled (or after the start, when standing), such as 30s.
     pub after: Dur,
-    /// Settings to change.
+    /// Settings to change, by path. None if absent.
     #[serde(default)]
     pub set: IndexMap<String, Value>,
-    /// Services to restart.
+    /// Services to restart. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
 }
@@ -61,9 +64,9 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {
-    /// Which.
+    /// Which services, by name.
     pub services: Vec<String>,
-    /// How long they are away.
+    /// How long they are away, such as 5s.
     pub down: Dur,
 }
 

@@ -6,6 +6,7 @@ pub mod levers;
 pub mod overrides;
 pub mod paths;
 pub mod read;
+pub mod schema;
 pub mod triggers;
 
 use std::time::Duration;
@@ -26,41 +27,43 @@ use crate::claims::ClaimBody;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The name by which it is run: letters, digits and hyphens.
+    /// The name by which it is run: lower-case letters, digits and hyphens.
     pub scenario: String,
     /// A headline.
     pub title: String,
     /// What happened, in a few sentences.
     pub story: String,
-    /// What sort of incident it is.
+    /// What sort of incident it is: `pulse`, `sustained`, `regime` or `batch`.
     pub kind: Kind,
     /// When an answer is good.
     pub slo: Slo,
-    /// How long users arrive.
+    /// How long users arrive, such as 300s: from 1s to 31d.
     pub duration: Dur,
-    /// When pulled levers act. The same moment for all levers.
+    /// When pulled levers act, from the start of the run, such as 180s. The same moment for all levers; no
+    /// lever can be pulled if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<Dur>,
     /// The load.
     pub load: Load,
-    /// The services; users reach the first.
+    /// The services by name; users reach the first.
     pub services: StackSettings,
-    /// What happens to them.
+    /// What happens to them. Nothing if absent.
     #[serde(default)]
     pub timeline: Vec<Trigger>,
-    /// What can be done about it.
+    /// What can be done about it, by name. Nothing if absent.
     #[serde(default)]
     pub levers: IndexMap<String, Lever>,
-    /// Levers of the incident that cannot be pulled yet, with the reason.
+    /// Levers of the incident that cannot be pulled yet, with the reason. None if absent.
     #[serde(default)]
     pub not_yet: IndexMap<String, String>,
-    /// A lever known to work, by which claims of no effect are shown to be able to fail.
+    /// A lever known to work, by which claims of no effect are shown to be able to fail. They are not shown
+    /// if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_to_work: Option<String>,
-    /// The causal loops of the incident.
+    /// The causal loops of the incident, by name. None if absent.
     #[serde(default)]
     pub loops: IndexMap<String, Loop>,
-    /// Sentences that are measured again by every check.
+    /// Sentences that are measured again by every check, each with what it says. None if absent.
     #[serde(default)]
     pub claims: Vec<IndexMap<String, ClaimBody>>,
 }
@@ -68,6 +71,7 @@ pub struct Scenario {
 /// What sort of incident it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(title = "incident")]
 pub enum Kind {
     /// A trigger with a start and an end.
     Pulse,
@@ -95,7 +99,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Slo {
-    /// Answered correctly within this time from when the user was due.
+    /// Answered correctly within this time from when the user was due, such as 3s.
     pub latency: Dur,
 }
 
@@ -106,25 +110,24 @@ pub struct Slo {
 pub struct Loop {
     /// In a few words.
     pub title: String,
-    /// The variables with the signs of their links.
+    /// The variables with the signs of their links, two at least: `- load (+)`.
     pub links: Vec<String>,
 }
 
 impl Loop {
     /// Variables and signs; `None` if a link is not written as `variable (+)` or `variable (-)`.
     pub fn parse(&self) -> Option<Vec<(String, char)>> {
-        self.links
-            .iter()
-            .map(|link| {
-                let (name, sign) = link.trim().rsplit_once(' ')?;
-                let sign = match sign {
-                    "(+)" => '+',
-                    "(-)" => '-',
-                    _ => return None,
-                };
-                Some((name.trim().to_owned(), sign))
-            })
-            .collect()
+        self.links.iter().map(|link| Loop::link(link)).collect()
+    }
+
+    fn link(link: &str) -> Option<(String, char)> {
+        let (name, sign) = link.trim().rsplit_once(' ')?;
+        let sign = match sign {
+            "(+)" => '+',
+            "(-)" => '-',
+            _ => return None,
+        };
+        Some((name.trim().to_owned(), sign))
     }
 }
 

@@ -1,18 +1,16 @@
 //! From a file's text to a scenario that can run, or to everything that is wrong with it at once.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use pumphandle_core::units::FORMATS;
-use pumphandle_policy::check_patience;
-use schemars::transform::RecursiveTransform;
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
-use serde_json::Value;
+use pumphandle_policy::Policies;
+use pumphandle_stack::ServiceSettings;
 use sha2::{Digest, Sha256};
 
 use crate::claims::ClaimBody;
-use crate::document::{Document, Formats, Path, Problems, Style};
+use crate::document::{Document, Part, Path, Problems, Segment, Style};
 use crate::scenario::{Scenario, check};
+
+pub use super::schema::{formats, schema, schema_text};
 
 /// A scenario that can run.
 #[derive(Clone, Debug)]
@@ -56,51 +54,6 @@ impl std::fmt::Display for CannotRun {
 
 impl std::error::Error for CannotRun {}
 
-/// The JSON Schema of scenario files.
-pub fn schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
-        let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Scenario>();
-        schema.insert("title".to_owned(), "A Pumphandle scenario".into());
-        schema.to_value()
-    });
-    &SCHEMA
-}
-
-/// Optional fields are left out, never written as null.
-fn without_null(schema: &mut Schema) {
-    let Some(object) = schema.as_object_mut() else { return };
-    if let Some(Value::Array(types)) = object.get_mut("type") {
-        types.retain(|kind| kind != "null");
-        if let [only] = types.as_slice() {
-            let only = only.clone();
-            object.insert("type".to_owned(), only);
-        }
-    }
-    if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
-        choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
-        if let [only] = choices.as_slice()
-            && let Value::Object(only) = only.clone()
-        {
-            object.remove("anyOf");
-            for (key, value) in only {
-                object.entry(key).or_insert(value);
-            }
-        }
-    }
-    if object.get("default") == Some(&Value::Null) {
-        object.remove("default");
-    }
-}
-
-/// The checks behind the formats of the schema.
-pub fn formats() -> Formats {
-    FORMATS
-        .iter()
-        .fold(Formats::new(), |formats, &(name, check)| formats.with(name, check))
-        .with("patience", check_patience)
-}
-
 /// Reads a scenario file. `name` is the file as a person would open it.
 ///
 /// # Errors
@@ -109,8 +62,9 @@ pub fn formats() -> Formats {
 pub fn read(name: &str, text: &str, style: Style) -> Result<Checked, CannotRun> {
     let document = Document::parse(name, text).map_err(|unreadable| CannotRun(unreadable.render(style)))?;
     let refuse = |problems: Problems| CannotRun(problems.render(&document, style));
-    let scenario: Scenario = document.read(schema(), &formats()).map_err(refuse)?;
-    let problems = check::check(&scenario);
+    let scenario: Scenario =
+        document.read(schema(), &formats()).map_err(|problems| refuse(policies_apart(problems)))?;
+    let problems = check::check_in(&scenario, &document);
     if !problems.is_empty() {
         return Err(refuse(problems));
     }
@@ -119,4 +73,45 @@ pub fn read(name: &str, text: &str, style: Style) -> Result<Checked, CannotRun> 
         .collect();
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Checked { scenario, file: name.to_owned(), sha256, claim_lines })
+}
+
+/// Policies stand in a service's `with`, its own settings beside it: tells who mistook one for the other.
+fn policies_apart(mut problems: Problems) -> Problems {
+    for problem in problems.iter_mut() {
+        let keys: Vec<&str> = problem
+            .path
+            .segments()
+            .iter()
+            .map(|segment| if let Segment::Key(key) = segment { key.as_str() } else { "" })
+            .collect();
+        match keys.as_slice() {
+            ["services", _, name] if problem.part == Part::Key && Policies::NAMES.contains(name) => {
+                problem.help = Some(format!("it is a policy: put it into `with`, as with: {{ {name}: … }}"));
+            }
+            ["services", _, "with", name] if ServiceSettings::FIELDS.contains(name) => {
+                problem.help =
+                    Some(format!("`{name}` is a setting of the service itself: put it beside `with`"));
+            }
+            _ => {}
+        }
+    }
+    problems
+}
+
+/// The parts of a scenario in which every number is somebody's decision.
+const DECIDED: [&str; 7] = ["slo", "duration", "pull", "load", "services", "timeline", "levers"];
+
+/// The numbers of a scenario file that carry no `# why:`. The project's own scenarios must have none: a
+/// number without a reason cannot be told from one that was tuned until the story came out right.
+/// The level of a lever is not one of them: it names a rung.
+pub fn without_why(document: &Document) -> Vec<Path> {
+    let decided = |path: &Path| match path.segments().first() {
+        Some(Segment::Key(part)) => DECIDED.contains(&part.as_str()),
+        _ => false,
+    };
+    let names_a_rung =
+        |path: &Path| path.segments().len() == 3 && matches!(path.last_key(), Some("level" | "also_level"));
+    let mut numbers = document.numbers();
+    numbers.retain(|path| decided(path) && !names_a_rung(path) && document.why(path).is_none());
+    numbers
 }

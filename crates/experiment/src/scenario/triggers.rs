@@ -15,14 +15,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
-    /// Its name.
+    /// Its name, for tables and pictures.
     pub trigger: String,
-    /// When it begins.
+    /// When it begins, from the start of the run, such as 60s.
     pub from: Dur,
-    /// How long it lasts; it does not end if absent.
+    /// How long it lasts, such as 30s; it does not end if absent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Dur>,
-    /// What it does.
+    /// What it does: one of slow_down, add_latency, errors, hang, lose_capacity, outage, traffic_spike and
+    /// restart.
     #[serde(rename = "do")]
     pub does: Does,
 }
@@ -30,6 +31,7 @@ pub struct Trigger {
 /// What a trigger does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(title = "trigger")]
 pub enum Does {
     /// A service's work takes longer.
     SlowDown(SlowDown),
@@ -55,7 +57,7 @@ pub enum Does {
 pub struct SlowDown {
     /// Which service.
     pub service: String,
-    /// How many times slower.
+    /// How many times as long its work takes: from 0.001 to 1000000, 10 for ten times slower.
     #[schemars(range(min = 0.001, max = 1_000_000.0))]
     pub factor: f64,
 }
@@ -66,7 +68,7 @@ pub struct SlowDown {
 pub struct AddLatency {
     /// Which service.
     pub service: String,
-    /// By how much.
+    /// By how much, such as 200ms.
     pub latency: Dur,
 }
 
@@ -76,7 +78,7 @@ pub struct AddLatency {
 pub struct SomeCalls {
     /// Which service.
     pub service: String,
-    /// How many of its calls.
+    /// How many of its calls, such as 5%.
     pub share: Share,
 }
 
@@ -86,7 +88,7 @@ pub struct SomeCalls {
 pub struct LoseCapacity {
     /// Which service; it must have a number of workers.
     pub service: String,
-    /// The share of its workers that is lost.
+    /// The share of its workers that is lost, such as 50%.
     pub share: Share,
 }
 
@@ -102,7 +104,7 @@ pub struct Outage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrafficSpike {
-    /// By what the arrival rate is multiplied.
+    /// By what the arrival rate is multiplied: from 0 to 10000.
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub factor: f64,
 }
@@ -129,6 +131,12 @@ pub enum Effect {
     Exhausted(String, f64),
     /// At least this many times the arrivals of before.
     MoreArrivals(f64),
+}
+
+/// Half of what a slow-down should do: the rest of the time in service may be waiting for others. One that
+/// should do nothing cannot be seen to do it, and fails.
+fn half_way(factor: f64) -> f64 {
+    if factor < 1.0 { 1.0 - (1.0 - factor) / 2.0 } else { 1.0 + (factor - 1.0).max(0.2) / 2.0 }
 }
 
 impl Trigger {
@@ -179,10 +187,7 @@ impl Trigger {
     /// What shows that it took effect.
     pub fn effect(&self) -> Effect {
         match &self.does {
-            // Half of what it should be: the rest of the service time may not be work.
-            Does::SlowDown(it) => {
-                Effect::Slower(it.service.clone(), 1.0 + (it.factor - 1.0).abs().max(0.2) / 2.0)
-            }
+            Does::SlowDown(it) => Effect::Slower(it.service.clone(), half_way(it.factor)),
             Does::AddLatency(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
             Does::Errors(it) | Does::Hang(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
             Does::Outage(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),

@@ -104,7 +104,9 @@ impl<'a> Checker<'a> {
         if tags.contains(&word) {
             let message = format!("`{word}` needs a value of its own");
             problems.at_value(path, message).help(format!("write {{ {word}: … }}"));
-        } else if self.offers_more(&choice.branches) && suggest(word, known.iter().copied()).is_none() {
+        } else if (choice.fits.is_empty() || self.offers_more(&choice.branches))
+            && suggest(word, known.iter().copied()).is_none()
+        {
             self.none_fits(choice, value, path, problems);
         } else {
             self.unknown_kind(word, &known, choice.name, (path, Part::Value), problems);
@@ -191,6 +193,16 @@ impl<'a> Checker<'a> {
 
     fn none_fits(&self, choice: &Choice<'a>, value: &Value, path: &Path, problems: &mut Problems) {
         self.unexpected(&join_clauses(self.describe_choice(&choice.branches)), value, path, problems);
+        if let (false, Some(text)) = (value.is_object(), self.document.plain_text(path))
+            && let Some((tag, _)) = self.tagged(&choice.branches).into_iter().find(|(tag, branch)| {
+                let mut found = Problems::new();
+                let tagged = Map::from_iter([((*tag).to_owned(), value.clone())]);
+                self.check(branch.schema, &Value::Object(tagged), &mut path.clone(), &mut found);
+                found.is_empty()
+            })
+        {
+            problems.help(format!("write {{ {tag}: {} }}", scalar::shorten(&text)));
+        }
     }
 
     /// Reports a key or a word that names no alternative of the choice that `name` leads to.

@@ -29,6 +29,12 @@ impl<'a> Checker<'a> {
         if unhelped && !fields.is_empty() && fields.len() <= LONGEST_LIST {
             problems.help(format!("its fields: {}", fields.join(", ")));
         }
+        if let (true, Some(word)) = (types_of(layer) == Types::ARRAY, self.document.plain_text(path))
+            && !value.is_null()
+            && word.chars().all(|c| c.is_alphanumeric() || "_- ".contains(c))
+        {
+            problems.help(format!("write [{}]", scalar::shorten(&word)));
+        }
     }
 
     /// The value as a person would name it, in the file's own words where it is one.

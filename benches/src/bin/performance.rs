@@ -1,0 +1,147 @@
+//! Measures the rig on this machine and prints the table of figures as Markdown: what, measured, bar, goal.
+//! Usage: `performance PATH-TO-PUMPHANDLE`, or without the path for the rows that need no binary.
+//!
+//! Wall times: run it on a machine that does nothing else. Every row is the best of several runs, since a
+//! neighbour can only make a simulation slower.
+
+#![allow(clippy::disallowed_methods, reason = "this measures wall time, and nothing else")]
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use pumphandle_benches::{Defences, attempts, run, storm};
+
+/// Runs per row; the best counts.
+const TRIES: usize = 5;
+
+fn main() -> ExitCode {
+    println!("{}\n", machine());
+    println!("| what | measured | bar | goal |\n|---|---:|---:|---:|");
+    for (defences, bar, goal) in [
+        (Defences::None, None, None),
+        (Defences::Incident, None, None),
+        (Defences::OneEdge, Some(400_000.0), Some(700_000.0)),
+        (Defences::BothEdges, Some(200_000.0), Some(400_000.0)),
+    ] {
+        speed(defences, bar, goal);
+    }
+    three_hours();
+    match std::env::args().nth(1) {
+        None => ExitCode::SUCCESS,
+        Some(binary) => commands(Path::new(&binary)),
+    }
+}
+
+/// One arm of 300 s, attempts sent by the client per second of wall time, on one core.
+fn speed(defences: Defences, bar: Option<f64>, goal: Option<f64>) {
+    let scenario = storm(defences, 300);
+    let best = (0..TRIES)
+        .map(|_| {
+            let begun = Instant::now();
+            let run = run(&scenario, 1);
+            attempts(&run) as f64 / begun.elapsed().as_secs_f64()
+        })
+        .fold(0.0, f64::max);
+    let thousands = |rate: Option<f64>| rate.map_or("-".to_owned(), |r| format!("{:.0},000/s", r / 1e3));
+    println!(
+        "| virtual speed, one core, {} layers on: attempts sent by the client | {} | {} | {} |",
+        defences.layers(),
+        thousands(Some(best)),
+        thousands(bar),
+        thousands(goal)
+    );
+}
+
+/// The storm of three hours and ten minutes: time, and the memory of this process when it is over.
+fn three_hours() {
+    let begun = Instant::now();
+    let run = run(&storm(Defences::Incident, 11_400), 1);
+    let took = begun.elapsed().as_secs_f64();
+    let millions = attempts(&run) as f64 / 1e6;
+    println!(
+        "| a storm of three hours ({millions:.1} million attempts), one arm | {took:.1} s | 15 s | 6 s |"
+    );
+    println!("| most memory of all runs so far (VmHWM) | {} | 200 MB | 60 MB |", megabytes(peak_kb("self")));
+}
+
+/// What a person waits for.
+fn commands(binary: &Path) -> ExitCode {
+    let scratch = std::env::temp_dir().join(format!("pumphandle-performance-{}", std::process::id()));
+    let folder = scratch.display();
+    let rows = [
+        (
+            "`run retry-storm --all --seeds 20`",
+            format!("run retry-storm --all --seeds 20 --out {folder}"),
+            "45 s",
+            "15 s",
+        ),
+        ("`run retry-storm --all`", format!("run retry-storm --all --out {folder}"), "-", "5 s"),
+        (
+            "`run retry-storm --lever disable-retries --duration 3h10m --pull 3h --seeds 1`, two arms",
+            format!(
+                "run retry-storm --lever disable-retries --duration 3h10m --pull 3h --seeds 1 --out {folder}"
+            ),
+            "15 s",
+            "6 s",
+        ),
+    ];
+    for (what, arguments, bar, goal) in rows {
+        match timed(binary, &arguments) {
+            Ok((seconds, peak)) => {
+                println!("| {what} | {seconds:.1} s, {} | {bar} | {goal} |", megabytes(peak));
+            }
+            Err(problem) => {
+                eprintln!("{what}: {problem}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    // What is left in a temporary folder does no harm.
+    let _ = std::fs::remove_dir_all(scratch);
+    ExitCode::SUCCESS
+}
+
+/// Wall time of a command and its peak memory, looked at while it runs.
+fn timed(binary: &Path, arguments: &str) -> Result<(f64, Option<u64>), String> {
+    let begun = Instant::now();
+    let mut child = Command::new(binary)
+        .args(arguments.split(' '))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{} cannot be started: {error}", binary.display()))?;
+    let mut peak = None;
+    let status = loop {
+        peak = peak_kb(&child.id().to_string()).max(peak);
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break status,
+            None => std::thread::sleep(std::time::Duration::from_millis(2)),
+        }
+    };
+    // A claim that does not hold (1) or is undecided (3) is a result too.
+    match status.code() {
+        Some(0 | 1 | 3) => Ok((begun.elapsed().as_secs_f64(), peak)),
+        _ => Err(format!("ended with {status}")),
+    }
+}
+
+/// The most memory a process has held at a time, in kB. Linux only.
+fn peak_kb(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn megabytes(kb: Option<u64>) -> String {
+    kb.map_or("unknown".to_owned(), |kb| format!("{:.0} MB", kb as f64 / 1024.0))
+}
+
+fn machine() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    format!("{cpus} processors, {model}, {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}

@@ -1,0 +1,121 @@
+//! The workloads by which speed is measured: one storm, with as many policies on its edges as asked for.
+//! Simulations only: nothing here reads a clock, so that a workload is the same work on every machine.
+
+use pumphandle_core::Dur;
+use pumphandle_core::meter::Flow;
+use pumphandle_experiment::document::Style;
+use pumphandle_experiment::plan::{self, ArmPlan};
+use pumphandle_experiment::run::SeedRun;
+use pumphandle_experiment::run::virtual_clock::{Job, run_one};
+use pumphandle_experiment::scenario::{Scenario, read};
+use pumphandle_policy::Policies;
+use serde_json::{Value, json};
+
+/// Which policies are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defences {
+    /// None at all: three services that call each other. No retries, and therefore no storm.
+    None,
+    /// As the incident has them: attempt timeout and retries on the client, a pool on the api.
+    Incident,
+    /// Every layer of the shelf on the first edge (6), the incident's pool on the second.
+    OneEdge,
+    /// Every layer of the shelf on both edges (12).
+    BothEdges,
+}
+
+impl Defences {
+    /// All of them, lightest first.
+    pub const ALL: [Defences; 4] =
+        [Defences::None, Defences::Incident, Defences::OneEdge, Defences::BothEdges];
+
+    /// In words, for tables and arguments.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Defences::None => "none",
+            Defences::Incident => "incident",
+            Defences::OneEdge => "one-edge",
+            Defences::BothEdges => "both-edges",
+        }
+    }
+
+    /// How many layers a call from the user to the database passes that are on.
+    pub const fn layers(self) -> usize {
+        match self {
+            Defences::None => 0,
+            Defences::Incident => 3,
+            Defences::OneEdge => 7,
+            Defences::BothEdges => 12,
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Defences> {
+        Defences::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
+
+/// Settings under which every layer does its work on every call and none of them changes the storm's course:
+/// limits that are out of reach, a breaker that counts and never opens.
+fn every_policy(retry: Value, attempt_timeout: &str, pool: u32) -> Policies {
+    let all = json!({
+        "deadline": "60s",
+        "propagate_deadline": true,
+        "retry": retry,
+        "retry_budget": { "token_bucket": { "deposit": 1.0, "capacity": 1_000_000 } },
+        "breaker": { "consecutive": 1_000_000 },
+        "attempt_timeout": attempt_timeout,
+        "pool": { "size": pool },
+        "query_timeout": "50s",
+    });
+    let policies: Policies = serde_json::from_value(all).expect("every field is a field of the shelf");
+    let on = serde_json::to_value(&policies).expect("policies are plain data");
+    let missing: Vec<_> = Policies::NAMES.iter().filter(|name| on.get(**name).is_none()).collect();
+    assert!(missing.is_empty(), "new on the shelf and not yet measured here: {missing:?}");
+    policies
+}
+
+/// The storm for `seconds`, with these policies on.
+///
+/// # Panics
+///
+/// If the storm's file cannot be read: it is compiled in.
+pub fn storm(defences: Defences, seconds: u64) -> Scenario {
+    let checked = read::read("storm.yaml", include_str!("../storm.yaml"), Style::Plain)
+        .unwrap_or_else(|refused| panic!("{}", refused.0));
+    let mut scenario = checked.scenario;
+    scenario.duration = Dur(std::time::Duration::from_secs(seconds));
+    let patient = json!({ "attempts": 4, "backoff": { "up_to": "100ms" } });
+    let resigned = json!({ "attempts": 2, "on": ["limited"] });
+    let first = match defences {
+        Defences::None => Policies::default(),
+        Defences::Incident => serde_json::from_value(json!({ "attempt_timeout": "1s", "retry": patient }))
+            .expect("both are on the shelf"),
+        Defences::OneEdge | Defences::BothEdges => every_policy(patient, "1s", 1_000_000),
+    };
+    scenario.services["client"].with = first;
+    match defences {
+        Defences::None => scenario.services["api"].with = Policies::default(),
+        Defences::BothEdges => scenario.services["api"].with = every_policy(resigned, "40s", 50),
+        Defences::Incident | Defences::OneEdge => {}
+    }
+    scenario
+}
+
+/// Runs the control of `scenario` under `seed`, in virtual time.
+///
+/// # Panics
+///
+/// If the simulation stalls, or its accounts do not add up: then there is nothing to measure.
+pub fn run(scenario: &Scenario, seed: u64) -> SeedRun {
+    let arm: ArmPlan = plan::control(scenario);
+    let job = Job { arm: &arm, seed, keep_events: false };
+    let run = run_one(scenario, &job).unwrap_or_else(|stalled| panic!("{stalled}"));
+    assert!(run.wrong_accounts.is_empty(), "{:?}", run.wrong_accounts);
+    run
+}
+
+/// Attempts that the first service sent: the measure of virtual speed.
+pub fn attempts(run: &SeedRun) -> u64 {
+    run.rows.iter().filter_map(|services| services.first()).map(|row| row.flow(Flow::Attempts)).sum()
+}

@@ -1,0 +1,65 @@
+//! The shape of scenario files as a JSON Schema, made from the types. It must not say anything that the types
+//! do not: what it accepts, they read.
+
+use std::sync::LazyLock;
+
+use pumphandle_core::units::FORMATS;
+use pumphandle_policy::check_patience;
+use schemars::transform::RecursiveTransform;
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::Value;
+
+use crate::document::Formats;
+use crate::scenario::Scenario;
+
+/// The JSON Schema of scenario files.
+pub fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+        let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Scenario>();
+        schema.insert("title".to_owned(), "A Pumphandle scenario".into());
+        schema.to_value()
+    });
+    &SCHEMA
+}
+
+/// Optional fields are left out, never written as null.
+fn without_null(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+        choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+        if let [only] = choices.as_slice()
+            && let Value::Object(only) = only.clone()
+        {
+            object.remove("anyOf");
+            for (key, value) in only {
+                object.entry(key).or_insert(value);
+            }
+        }
+    }
+    if object.get("default") == Some(&Value::Null) {
+        object.remove("default");
+    }
+}
+
+/// [`schema`] as it is committed, for editors: indented, with a newline at its end.
+pub fn schema_text() -> String {
+    let mut text = serde_json::to_string_pretty(schema()).expect("a JSON value is always JSON");
+    text.push('\n');
+    text
+}
+
+/// The checks behind the formats of the schema.
+pub fn formats() -> Formats {
+    FORMATS
+        .iter()
+        .fold(Formats::new(), |formats, &(name, check)| formats.with(name, check))
+        .with("patience", check_patience)
+}

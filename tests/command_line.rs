@@ -1,0 +1,317 @@
+//! The binary as a person and a CI job use it: exit codes, what is printed where, what is left on disk.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn pumphandle(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pumphandle"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("everything printed is text")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+/// A storm small enough for a test: 20 s of trigger, 40 s of storm, 30 s after the pull.
+const SMALL: [&str; 8] = [
+    "--duration",
+    "110s",
+    "--pull",
+    "70s",
+    "--set",
+    "timeline.slow-queries.from=20s",
+    "--set",
+    "timeline.slow-queries.for=20s",
+];
+
+fn small(extra: &[&'static str]) -> Vec<&'static str> {
+    ["run", "retry-storm"].into_iter().chain(SMALL).chain(extra.iter().copied()).collect()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("standard output is one JSON document")
+}
+
+/// A scenario file in `folder`: a lone queue with too little to do, so that it runs in no time.
+fn scenario(folder: &Path, claims: &str) -> PathBuf {
+    let file = folder.join("mine.yaml");
+    let text = format!(
+        "scenario: mine\ntitle: A queue\nstory: It is slow for a while.\nkind: pulse\nslo: {{ latency: 1s }}\n\
+         duration: 160s\npull: 60s\nload: {{ arrivals: {{ poisson: 20/s }} }}\n\
+         services:\n  shop:\n    workers: 4\n    queue: {{ size: 1000 }}\n    service_time: {{ exponential: 50ms }}\n\
+         timeline:\n  - {{ trigger: slow, from: 20s, for: 20s, do: {{ slow_down: {{ service: shop, factor: 20 }} }} }}\n\
+         levers:\n  more-workers: {{ title: more, level: 11, set: {{ shop.workers: 40 }} }}\n\
+         claims:\n{claims}"
+    );
+    std::fs::write(&file, text).expect("the folder is there");
+    file
+}
+
+#[test]
+fn the_same_command_twice_leaves_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    for out in ["a", "b"] {
+        let output =
+            pumphandle(folder.path(), &small(&["--lever", "disable-retries", "--seeds", "2", "--out", out]));
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    }
+    let read = |file: &str| std::fs::read(folder.path().join(file)).expect(file);
+    assert_eq!(read("a/result.json"), read("b/result.json"));
+    assert_eq!(read("a/series.ndjson"), read("b/series.ndjson"));
+    for arm in ["control", "disable-retries"] {
+        let file = format!("events/{arm}.seed-1.events");
+        let (first, second) = (read(&format!("a/{file}")), read(&format!("b/{file}")));
+        assert!(first.len() > 100_000, "the log of a storm is long");
+        assert!(first == second, "two runs of one seed differ in {file}");
+    }
+}
+
+#[test]
+fn another_seed_gives_another_log_and_the_same_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |seed: &'static str| {
+        json(&pumphandle(
+            folder.path(),
+            &small(&["--lever", "disable-retries", "--seeds", "6", "--json", "--seed", seed]),
+        ))
+    };
+    let (first, second) = (run("1"), run("100"));
+    assert_ne!(first["arms"][0]["events"], second["arms"][0]["events"]);
+    for result in [&first, &second] {
+        assert_eq!(result["arms"][0]["state"], "stays down");
+        assert_eq!(result["arms"][1]["verdict"]["is"], "ends");
+    }
+}
+
+#[test]
+fn the_number_of_threads_cannot_be_seen_in_a_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |jobs: &'static str| {
+        pumphandle(
+            folder.path(),
+            &small(&["--lever", "retry-budget-2", "--seeds", "3", "--json", "--jobs", jobs]),
+        )
+        .stdout
+    };
+    let one = run("1");
+    assert!(!one.is_empty());
+    assert!(one == run("2") && one == run("5"));
+}
+
+#[test]
+fn json_means_one_document_and_nothing_else_on_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = pumphandle(folder.path(), &small(&["--lever", "longer-timeout", "--seeds", "2", "--json"]));
+    let result = json(&output);
+    assert_eq!(result["schema"], 1);
+    assert_eq!(result["arms"][1]["lever"], "longer-timeout");
+    assert!(!text(&output.stdout).contains("NaN") && !text(&output.stdout).contains("inf"));
+}
+
+#[test]
+fn a_scenario_with_mistakes_is_refused_whole_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = scenario(folder.path(), "  - it ends: { arm: more-wrokers, verdict: [ends] }\n");
+    let text_of = std::fs::read_to_string(&file).unwrap().replace("workers: 4\n", "wrokers: 4\n");
+    std::fs::write(&file, text_of).unwrap();
+    for command in ["run", "check"] {
+        let output = pumphandle(folder.path(), &[command, "mine.yaml"]);
+        assert_eq!(code(&output), 2);
+        assert!(output.stdout.is_empty());
+        let message = text(&output.stderr);
+        assert!(message.contains("mine.yaml") && message.contains("did you mean `workers`?"), "{message}");
+        assert!(message.contains("nothing was run"), "{message}");
+        assert!(!folder.path().join("runs").exists());
+    }
+}
+
+#[test]
+fn unknown_incidents_levers_and_settings_are_refused_with_a_suggestion() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, hint) in [
+        (vec!["run", "retry-strom"], "did you mean `retry-storm`?"),
+        (vec!["run", "retry-storm", "--lever", "disable-retry"], "did you mean `disable-retries`?"),
+        (vec!["run", "retry-storm", "--set", "api.pol.size=3"], "did you mean `pool`?"),
+        (vec!["run", "retry-storm", "--set", "load.arrivals=3"], "load.arrivals"),
+        (vec!["run", "retry-storm", "--pull", "1h"], "when the run of 5m is over"),
+        (vec!["run", "no/such/file.yaml"], "cannot read no/such/file.yaml"),
+        (vec!["check", "retry-storm", "--filter", "no claim says this"], "no claim"),
+    ] {
+        let output = pumphandle(folder.path(), &arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        let message = text(&output.stderr);
+        assert!(message.contains(hint), "{arguments:?}: {message}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_trigger_that_does_nothing_is_not_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = small(&[
+        "--lever",
+        "disable-retries",
+        "--seeds",
+        "2",
+        "--json",
+        "--set",
+        "timeline.slow-queries.do.slow_down.factor=1",
+    ]);
+    let output = pumphandle(folder.path(), &arguments);
+    assert_eq!(code(&output), 3);
+    let result = json(&output);
+    assert_eq!(result["valid"], false);
+    assert!(result["reasons"][0].as_str().unwrap().contains("did not take effect"), "{}", result["reasons"]);
+    assert_eq!(result["arms"][1]["verdict"]["is"], "not tested");
+}
+
+#[test]
+fn a_control_that_was_ill_before_the_trigger_is_not_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = pumphandle(
+        folder.path(),
+        &small(&["--seeds", "2", "--json", "--set", "load.arrivals.poisson=400/s"]),
+    );
+    assert_eq!(code(&output), 3);
+    assert!(json(&output)["reasons"].to_string().contains("not healthy before the trigger"));
+}
+
+#[test]
+fn check_tells_held_broken_and_undecided_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let recovers = "  - it recovers: { arm: control, state: recovers }\n";
+    let stays = "  - it stays down: { arm: control, state: stays_down }\n";
+    let between = "  - good: { arm: control, measure: { of: good_share, window: after, at_least: 0.5 } }\n";
+    for (claims, seeds, expected) in
+        [(recovers, "20", 0), (stays, "20", 1), (recovers, "2", 3), (between, "20", 0)]
+    {
+        scenario(folder.path(), claims);
+        let output = pumphandle(folder.path(), &["check", "mine.yaml", "--seeds", seeds]);
+        assert_eq!(code(&output), expected, "{claims} {}", text(&output.stdout));
+    }
+    scenario(folder.path(), &format!("{recovers}{stays}"));
+    let output = pumphandle(folder.path(), &["check", "mine.yaml", "--seeds", "20", "--json"]);
+    assert_eq!(code(&output), 1, "broken outranks the rest");
+    let document = json(&output);
+    assert_eq!(document["summary"]["held"], 1);
+    assert_eq!(document["summary"]["broken"], 1);
+}
+
+#[test]
+fn check_writes_what_ci_reads_and_says_what_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    scenario(folder.path(), "  - it ends well: { arm: control, state: recovers }\n");
+    let first = pumphandle(
+        folder.path(),
+        &["check", "mine.yaml", "--seeds", "20", "--junit", "j.xml", "--summary", "s.md", "--json"],
+    );
+    std::fs::write(folder.path().join("old.json"), &first.stdout).unwrap();
+    let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap();
+    assert!(read("j.xml").contains("<testcase name=\"it ends well\""));
+    assert!(read("s.md").contains("1 of 1 claim held"), "{}", read("s.md"));
+    let same = pumphandle(folder.path(), &["check", "mine.yaml", "--seeds", "20", "--baseline", "old.json"]);
+    assert!(text(&same.stdout).contains("nothing changed"), "{}", text(&same.stdout));
+    let file = folder.path().join("mine.yaml");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replace("poisson: 20/s", "poisson: 75/s"))
+        .unwrap();
+    let changed =
+        pumphandle(folder.path(), &["check", "mine.yaml", "--seeds", "20", "--baseline", "old.json"]);
+    assert!(text(&changed.stdout).contains("it ends well"), "{}", text(&changed.stdout));
+    assert!(!text(&changed.stdout).contains("nothing changed"));
+}
+
+#[test]
+fn a_claim_that_cannot_fail_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    // It recovers with or without the lever: the claim says nothing of the lever.
+    scenario(folder.path(), "  - more workers end it: { arm: more-workers, state: recovers }\n");
+    let output = pumphandle(folder.path(), &["check", "mine.yaml", "--seeds", "20", "--prove"]);
+    assert_eq!(code(&output), 1);
+    assert!(text(&output.stdout).contains("cannot fail"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_folder_that_is_no_run_is_not_overwritten_and_the_results_are_shown_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("precious");
+    std::fs::create_dir(&precious).unwrap();
+    std::fs::write(precious.join("thesis.txt"), "forty years").unwrap();
+    let output = pumphandle(folder.path(), &small(&["--seeds", "1", "--out", "precious"]));
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("not overwritten"));
+    assert!(text(&output.stdout).contains("The checkout outage"), "what was measured is shown");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["precious"], "no draft is left behind");
+    assert_eq!(std::fs::read_to_string(precious.join("thesis.txt")).unwrap(), "forty years");
+}
+
+#[test]
+fn an_event_log_can_be_read_and_a_damaged_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    pumphandle(folder.path(), &small(&["--seeds", "1", "--out", "run"]));
+    let log = "run/events/control.seed-1.events";
+    let output = pumphandle(folder.path(), &["events", log, "--arrival", "7"]);
+    assert_eq!(code(&output), 0);
+    let lines = text(&output.stdout);
+    assert!(lines.lines().next().unwrap().contains("arrival"), "{lines}");
+    assert!(lines.lines().last().unwrap().contains("resolved"), "{lines}");
+    std::fs::write(folder.path().join("damaged"), [0xff; 40]).unwrap();
+    let output = pumphandle(folder.path(), &["events", "damaged"]);
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("damaged at byte 0"));
+}
+
+#[test]
+fn list_show_and_schema_print_what_is_built_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = json(&pumphandle(folder.path(), &["list", "--json"]));
+    for entry in list.as_array().unwrap() {
+        let name = entry["scenario"].as_str().unwrap();
+        let shown = pumphandle(folder.path(), &["show", name]);
+        assert!(text(&shown.stdout).contains(&format!("scenario: {name}\n")));
+        let copy = folder.path().join("copy.yaml");
+        std::fs::write(&copy, &shown.stdout).unwrap();
+    }
+    let schema = json(&pumphandle(folder.path(), &["schema"]));
+    assert_eq!(schema["type"], "object");
+}
+
+/// Linux only: reads how much the process has worked.
+#[cfg(target_os = "linux")]
+#[test]
+fn being_interrupted_keeps_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_pumphandle"))
+        .current_dir(folder.path())
+        .args(small(&["--seeds", "5000", "--json", "--out", "kept", "--jobs", "1"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let worked = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default().to_owned();
+        after_name.split_whitespace().nth(11).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(u64::MAX)
+    };
+    // Five seconds of its own time are enough for several seeds on any machine.
+    while worked() < 500 {
+        std::thread::yield_now();
+    }
+    let killed =
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(code(&output), 130, "{}", text(&output.stderr));
+    let result = json(&output);
+    assert_eq!(result["partial"], true);
+    let seeds = result["seeds"].as_array().unwrap().len();
+    assert!((1..5000).contains(&seeds), "{seeds} seeds");
+    assert_eq!(std::fs::read(folder.path().join("kept/result.json")).unwrap(), output.stdout);
+}
