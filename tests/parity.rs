@@ -28,9 +28,12 @@ const SEED: u64 = 1;
 const SHORTENED: [&str; 4] =
     ["duration=130s", "pull=60s", "timeline.slow-queries.from=15s", "timeline.slow-queries.for=15s"];
 
+/// A quantity by name, how far apart the clocks may be in it, and how it is read from an outcome.
+type Band = (&'static str, f64, fn(&SeedOutcome, Mode) -> f64);
+
 /// How far apart the clocks may be. Real time adds the kernel, hyper, a timer grid of 1 ms and the machine's
 /// other work; the draws and arrivals are the same.
-const BANDS: [(&str, f64, fn(&SeedOutcome, Mode) -> f64); 5] = [
+const BANDS: [Band; 5] = [
     ("good share before the trigger", 0.02, |seed, _| seed.good_share[&Window::Before]),
     ("harm share", 0.05, |seed, mode| of_mode(seed, mode).harm_share),
     ("good share of the last minute", 0.05, |seed, mode| of_mode(seed, mode).last_minute),

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Schema,
     /// Print an event log of a run.
     Events(EventsArguments),
+    /// Hold the rig itself to known laws of queues, retries and bookkeeping.
+    Laws(LawsArguments),
     /// Look at this machine: what can be measured on it.
     Doctor,
 }
@@ -66,6 +68,10 @@ pub(crate) struct RunArguments {
     /// Print the result as one JSON document, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the first seed's event log of every arm. Default: of the control and the first lever, unless the
+    /// run is long.
+    #[arg(long)]
+    pub(crate) events: bool,
     /// Where to put the results. Default: a folder below `runs`.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -120,6 +126,19 @@ pub(crate) struct ListArguments {
     /// As one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LawsArguments {
+    /// As one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As the page docs/validation.md, with what else is known about the rig's own results.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Runs at a time. Default: one per processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
 }
 
 #[derive(Debug, Args)]

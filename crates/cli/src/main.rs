@@ -9,6 +9,7 @@ mod check;
 mod doctor;
 mod events;
 mod folder;
+mod laws;
 mod progress;
 mod run;
 mod scenarios;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Show { scenario } => scenarios::show(&scenario),
         Command::Schema => scenarios::schema(),
         Command::Events(arguments) => events::print(&arguments),
+        Command::Laws(arguments) => laws::laws(&arguments),
         Command::Doctor => doctor::examine(),
     };
     match ended {

@@ -30,8 +30,8 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
     let stop = stop_flag();
     let mut progress = Progress::new(seeds.len() as u64 * arms.len() as u64, &checked.scenario.scenario);
-    // Event logs of the control and of the first treatment; more would fill a disk.
-    let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events: 2, keep_series: true };
+    let keep_events = if arguments.events { arms.len() } else { usual_logs(&checked.scenario) };
+    let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events, keep_series: true };
     let mut measured = Measured::new(&checked.scenario, arms, true);
     match arguments.clock {
         Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
@@ -79,6 +79,13 @@ fn real(
         eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
     }
     Ok(())
+}
+
+/// Event logs of the control and of the first treatment. A storm writes some 300 bytes per user: of a long
+/// run only the digest is kept.
+fn usual_logs(scenario: &Scenario) -> usize {
+    let users = scenario.load.base_rate().unwrap_or(100.0) * scenario.duration.secs_f64();
+    if users <= 100_000.0 { 2 } else { 0 }
 }
 
 /// What the command line changes, checked again.

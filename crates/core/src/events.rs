@@ -190,6 +190,45 @@ pub fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Event, usize>> {
     })
 }
 
+/// Where two logs part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// How many events they have in common before it.
+    pub after: usize,
+    /// The next event of the first log; none if it has ended, or is damaged there.
+    pub left: Option<Event>,
+    /// The next event of the second log.
+    pub right: Option<Event>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |event: Option<Event>| match event {
+            Some(Event { at, kind, service, a, b }) => {
+                format!("{:.9} s {kind:?} service {service} a {a:#x} b {b:#x}", at.secs_f64())
+            }
+            None => "no event".to_owned(),
+        };
+        write!(f, "after {} equal events: {} | {}", self.after, show(self.left), show(self.right))
+    }
+}
+
+/// The first event in which two kept logs differ; none if they are equal. `left` and `right` are as
+/// [`EventLog::take`] gave them.
+pub fn first_difference(left: &[u8], right: &[u8]) -> Option<Difference> {
+    let (mut lefts, mut rights) = (read(left), read(right));
+    for after in 0.. {
+        let (left, right) = (lefts.next().and_then(Result::ok), rights.next().and_then(Result::ok));
+        if left != right {
+            return Some(Difference { after, left, right });
+        }
+        if left.is_none() {
+            break;
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +271,25 @@ mod tests {
         fn arbitrary_bytes_are_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes).count();
         }
+    }
+
+    #[test]
+    fn the_first_difference_is_the_first_event_that_is_not_the_same() {
+        let log = |numbers: &[u64]| {
+            let log = EventLog::new(true);
+            for &n in numbers {
+                log.record(Time::from_nanos(n), EventKind::Started, 1, n, 2);
+            }
+            log.take().unwrap()
+        };
+        assert_eq!(first_difference(&log(&[1, 2, 3]), &log(&[1, 2, 3])), None);
+        let parted = first_difference(&log(&[1, 2, 3]), &log(&[1, 5, 6])).unwrap();
+        assert_eq!((parted.after, parted.left.unwrap().a, parted.right.unwrap().a), (1, 2, 5));
+        let shorter = first_difference(&log(&[1, 2]), &log(&[1])).unwrap();
+        assert_eq!((shorter.after, shorter.left.unwrap().a, shorter.right), (1, 2, None));
+        assert!(
+            shorter.to_string().contains("after 1 equal events") && shorter.to_string().ends_with("no event")
+        );
     }
 
     #[test]

@@ -11,9 +11,11 @@
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves
+//! * [`laws`]: the rig itself, held to what is known
 
 pub mod claims;
 pub mod document;
+pub mod laws;
 pub mod measure;
 pub mod outcome;
 pub mod plan;

@@ -90,7 +90,8 @@ impl Measured {
     /// Measures all arms under further seeds, in virtual time. `progress` is told of every finished run.
     pub fn extend(&mut self, scenario: &Scenario, seeds: &[u64], how: &How<'_>, mut progress: impl FnMut()) {
         let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
-        let first = self.seeds.is_empty();
+        let before = self.seeds.len();
+        let first = before == 0;
         // Seed by seed, so that an interruption leaves whole seeds.
         let jobs: Vec<Job<'_>> = seeds
             .iter()
@@ -118,7 +119,8 @@ impl Measured {
                 of_seed.clear();
             }
         });
-        self.partial |= how.stop.load(std::sync::atomic::Ordering::Relaxed) && self.seeds.len() < seeds.len();
+        let measured = self.seeds.len() - before;
+        self.partial |= how.stop.load(std::sync::atomic::Ordering::Relaxed) && measured < seeds.len();
         let controls = validity::of_controls(scenario, &self.arms[0].seeds);
         controls.into_iter().for_each(|reason| self.note(reason));
     }

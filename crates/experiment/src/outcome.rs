@@ -326,3 +326,6 @@ fn completed(rows: &Rows, from: usize) -> f64 {
     let done: u64 = rows.iter().flat_map(|row| row.iter().skip(1)).map(|row| row.flow(Flow::Completed)).sum();
     done as f64 / rows.len().max(1) as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -318,3 +318,6 @@ pub fn agrees(lesson: Option<Lesson>, ruling: &Ruling) -> Option<&'static str> {
         std::cmp::Ordering::Less => "no",
     })
 }
+
+#[cfg(test)]
+mod tests;

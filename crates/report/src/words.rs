@@ -96,6 +96,8 @@ pub(crate) fn ending(arm: &Arm, result: &RunResult) -> String {
     let (recovered, n) = recovery.map_or((0, n), |r| (r.recovered, r.n));
     match arm.state.as_deref() {
         Some("stays down") => format!("stays down ({} of {n} seeds)", n.saturating_sub(recovered)),
+        // A majority cannot be shown by fewer than six of six.
+        Some("mixed") if n < 6 => format!("recovers in {recovered} of {n} seeds: too few to say"),
         Some("mixed") => format!("mixed: {recovered} of {n} seeds recover"),
         Some("recovers") if arm.verdict.as_ref().is_some_and(|v| v.is == "prevents") => {
             format!("prevented ({recovered} of {n} seeds)")

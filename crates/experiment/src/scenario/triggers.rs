@@ -133,6 +133,12 @@ pub enum Effect {
     MoreArrivals(f64),
 }
 
+/// Half of what a slow-down should do: the rest of the time in service may be waiting for others. One that
+/// should do nothing cannot be seen to do it, and fails.
+fn half_way(factor: f64) -> f64 {
+    if factor < 1.0 { 1.0 - (1.0 - factor) / 2.0 } else { 1.0 + (factor - 1.0).max(0.2) / 2.0 }
+}
+
 impl Trigger {
     /// When it ends, if it does.
     pub fn end(&self) -> Option<Duration> {
@@ -181,10 +187,7 @@ impl Trigger {
     /// What shows that it took effect.
     pub fn effect(&self) -> Effect {
         match &self.does {
-            // Half of what it should be: the rest of the service time may not be work.
-            Does::SlowDown(it) => {
-                Effect::Slower(it.service.clone(), 1.0 + (it.factor - 1.0).abs().max(0.2) / 2.0)
-            }
+            Does::SlowDown(it) => Effect::Slower(it.service.clone(), half_way(it.factor)),
             Does::AddLatency(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
             Does::Errors(it) | Does::Hang(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
             Does::Outage(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),

@@ -1,0 +1,59 @@
+//! `pumphandle laws`: the rig held to known laws.
+
+use pumphandle_experiment::laws::{self, Row, Size, common_draws, page};
+use pumphandle_experiment::scenario::Scenario;
+use pumphandle_experiment::stats::{Decision, coverage};
+use serde_json::json;
+
+use crate::args::{LawsArguments, threads};
+use crate::{End, scenarios, screen};
+
+/// The incident on which the worth of common draws is measured, and over how many seeds.
+const COMMON_DRAWS: (&str, u64) = ("retry-storm", 20);
+/// Seed and replications of the simulated intervals: below one point of error in every row.
+const COVERAGE: (u64, u32) = (1, 10_000);
+
+pub(crate) fn laws(arguments: &LawsArguments) -> anyhow::Result<End> {
+    let threads = threads(arguments.jobs);
+    let incidents: Vec<Scenario> = scenarios::names()
+        .into_iter()
+        .map(|name| Ok(scenarios::load(name)?.scenario))
+        .collect::<anyhow::Result<_>>()?;
+    let rows = laws::test(laws::ALL, &incidents, Size::Full, threads)?;
+    if arguments.json {
+        let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
+        let document = json!({
+            "schema": 1,
+            "rows": rows,
+            "summary": { "held": count(Decision::Held), "broken": count(Decision::Broken),
+                         "undecided": count(Decision::Undecided) },
+        });
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+    } else if arguments.markdown {
+        screen::print(&validation(&rows, threads)?);
+    } else {
+        screen::print(&page::text(&rows));
+    }
+    Ok(end(&rows))
+}
+
+/// The page of which the laws are the first part.
+fn validation(rows: &[Row], threads: usize) -> anyhow::Result<String> {
+    let (incident, seeds) = COMMON_DRAWS;
+    let scenario = scenarios::load(incident)?.scenario;
+    let gains = common_draws::measure(&scenario, seeds, threads).map_err(anyhow::Error::msg)?;
+    let (seed, replications) = COVERAGE;
+    let coverage = coverage::report(seed, replications);
+    Ok(page::markdown(&page::Page { rows, coverage: &coverage, gains: (incident, seeds, &gains) }))
+}
+
+fn end(rows: &[Row]) -> End {
+    let any = |verdict| rows.iter().any(|row| row.verdict == verdict);
+    if any(Decision::Broken) {
+        End::Broken
+    } else if any(Decision::Undecided) {
+        End::CouldNotMeasure
+    } else {
+        End::Held
+    }
+}
