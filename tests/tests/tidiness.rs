@@ -101,6 +101,7 @@ fn nothing_reads_the_clock_of_the_machine_behind_the_run() {
             ("crates/experiment/src/run/real_clock.rs", "watches how late the machine's own timers are"),
             ("crates/cli/src/doctor.rs", "is about the machine's own timers"),
             ("crates/cli/src/progress.rs", "tells a person how long it took; goes to machine.json only"),
+            ("benches/src/bin/performance.rs", "measures wall time, and nothing else"),
         ],
         |line| {
             let std_clock = line.contains("Instant") && line.contains("std::time::");
@@ -136,6 +137,7 @@ fn threads_sleep_only_where_the_clock_is_the_machine() {
             ("crates/load/src/driver.rs", "the generator of a real run waits for the next arrival"),
             ("crates/experiment/src/run/real_clock.rs", "the idle timer that is watched"),
             ("crates/cli/src/doctor.rs", "measures how long a sleep takes"),
+            ("benches/src/bin/performance.rs", "waits for another process, which has no event to wait for"),
         ],
         |line| line.contains("thread::sleep"),
         "tests wait for a condition, and virtual time does not pass by waiting",
