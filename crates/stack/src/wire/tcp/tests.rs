@@ -1,3 +1,5 @@
+//! The wire over the kernel: departures, broken peers, machines without sockets, and whole stacks on both wires.
+
 use std::future::{Future, pending};
 
 use pumphandle_core::meter::{Flow, Meter, StockName};
