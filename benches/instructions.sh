@@ -59,12 +59,23 @@ while read -r policies attempts now; do
     fi
     verdict=$(awk -v now="$now" -v before="$before" -v tolerance="$tolerance_percent" 'BEGIN {
         change = (now / before - 1) * 100
-        print sprintf("%+.2f %%", change), change > tolerance ? "WORSE" : change < -tolerance ? "BETTER" : "same"
+        word = "same"
+        if (change > tolerance) word = "WORSE"
+        if (change < -tolerance) word = "BETTER"
+        printf "%+.2f %%, %s", change, word
     }')
     echo "$policies: $now instructions, $((now / attempts)) per attempt, $verdict"
     case $verdict in
         *WORSE) worse=1 ;;
-        *BETTER) echo "  better than the committed number: keep the gain with --update" ; worse=1 ;;
+        *BETTER)
+            echo "  better than the committed number: keep the gain with --update"
+            worse=1
+            ;;
+        *same) ;;
+        *)
+            echo "instructions.sh: $policies was not compared" >&2
+            exit 2
+            ;;
     esac
 done <"$scratch/now"
 exit $worse

@@ -161,7 +161,7 @@ fn a_trigger_that_does_nothing_is_not_tested() {
         "2",
         "--json",
         "--set",
-        "timeline.slow-queries.do.slow_down.factor=1",
+        "timeline.slow-queries.do.slow_down.factor=1.01",
     ]);
     let output = pumphandle(folder.path(), &arguments);
     assert_eq!(code(&output), 3);

@@ -119,3 +119,23 @@ pub fn run(scenario: &Scenario, seed: u64) -> SeedRun {
 pub fn attempts(run: &SeedRun) -> u64 {
     run.rows.iter().filter_map(|services| services.first()).map(|row| row.flow(Flow::Attempts)).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_with_nothing_to_do_change_no_event_of_a_storm() {
+        let digest = |defences| run(&storm(defences, 40), 1).events;
+        let as_the_incident = digest(Defences::Incident);
+        assert_eq!(digest(Defences::OneEdge), as_the_incident);
+        assert_eq!(digest(Defences::BothEdges), as_the_incident);
+    }
+
+    #[test]
+    fn the_storm_is_one_and_without_retries_there_is_none() {
+        let per_arrival = |defences| attempts(&run(&storm(defences, 60), 1)) as f64 / 6_000.0;
+        assert!(per_arrival(Defences::Incident) > 2.0);
+        assert!(per_arrival(Defences::None) < 1.1);
+    }
+}

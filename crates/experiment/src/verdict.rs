@@ -213,6 +213,10 @@ impl Case {
         if self.control.len() < 2 || Case::mean(&self.control, |seed| seed.harm_share) < 0.01 {
             return Is::NotTested;
         }
+        if pulse && majority(self.control.len(), self.control.len(), self.confidence).is_none() {
+            // So few seeds that not even all of them would show how an arm ends.
+            return Is::Undecided;
+        }
         let treatment = state(&self.treatment, self.confidence);
         let control = state(&self.control, self.confidence);
         let cost = self.cost();

@@ -43,10 +43,10 @@ fn assert_same(control: &SeedRun, treated: &SeedRun) {
     assert_eq!(control.tally.seconds, treated.tally.seconds);
 }
 
-/// Levers that change nothing: the value that is there already, and policies that find nothing to do.
+/// Levers that never act: a policy that is switched off, and policies that find nothing to do.
 fn idle() -> Vec<Value> {
     vec![
-        json!({ "client.retry.attempts": 4 }),
+        json!({ "client.retry_budget": { "enabled": false, "token_bucket": { "deposit": "1%" } } }),
         json!({ "client.breaker": { "consecutive": 1_000_000, "minimum": 1_000_000 } }),
         json!({ "client.retry_budget": { "token_bucket": { "deposit": "100%", "capacity": 1_000_000 } } }),
         json!({ "client.deadline": "1000s" }),
