@@ -17,6 +17,7 @@ use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use pumphandle_policy::advice::Outflow;
 use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
 
@@ -60,6 +61,7 @@ pub struct Replica {
     edges: Vec<Edge>,
     lives: Lives,
     quota: Quota,
+    outflow: Outflow,
     down_until: AtomicU64,
 }
 
@@ -74,6 +76,7 @@ impl Replica {
             edges,
             lives: Lives::default(),
             quota: Quota::default(),
+            outflow: Outflow::default(),
             down_until: AtomicU64::new(0),
         };
         replica.refresh();
@@ -123,13 +126,14 @@ impl Replica {
             shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
             if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
                 shared.meter.count(Flow::Limited);
+                self.advise(&settings, &call);
                 return Err(CallError::Limited);
             }
             let inside = shared.meter.stock(StockName::Inside);
             if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
                 || self.is_full(&settings)
             {
-                return self.reject(&call);
+                return self.reject(&settings, &call);
             }
             let exchange = Exchange::new(call.caller.take());
             call.caller = Some(Arc::clone(&exchange));
@@ -185,11 +189,25 @@ impl Replica {
             })
     }
 
-    fn reject(&self, call: &Call) -> Outcome {
+    fn reject(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let Shared { meter, world, number, .. } = &*self.shared;
         meter.count(Flow::Rejected);
+        self.advise(settings, call);
         world.record(EventKind::Rejected, *number, call.arrival, call.path.id());
         Err(CallError::Overloaded)
+    }
+
+    /// Leaves advice beside a refusal, where somebody would heed it.
+    fn advise(&self, settings: &ServiceSettings, call: &Call) {
+        let (Some(advice), Some(slot)) = (&settings.advice, &call.advice) else { return };
+        let Shared { meter, world, subject, .. } = &*self.shared;
+        let at = now();
+        let [waiting, working] = [StockName::Queue, StockName::Working].map(|it| meter.stock(it).read(at));
+        let outflow = self.outflow.per_s(at, working.outflow);
+        let u = world.draws.uniform(Stream::Advice, *subject, call.path);
+        if let Some(advice) = advice.now(waiting.level + working.level, outflow, u) {
+            slot.leave(advice);
+        }
     }
 
     /// The work, for as long as the replica lives and within the time that the call allows.
@@ -229,7 +247,7 @@ impl Replica {
                 meter.count(Flow::Expired);
                 return Err(CallError::Expired);
             }
-            Err(Refused::Full | Refused::Shed) => return self.reject(call),
+            Err(Refused::Full | Refused::Shed) => return self.reject(settings, call),
         };
         let _working = meter.stock(StockName::Working).inside();
         let busy = Busy { meter, caller: call.caller.as_deref(), since: now() };

@@ -242,7 +242,7 @@ const FULL: &str = r#"{
         "backoff": {"up_to": "1s", "first": "100ms", "factor": 1.5, "jitter": "decorrelated"},
         "on": ["timeout", "overloaded", "breaker_open", "pool_timeout", "killed", "failed", "disconnected",
                "expired", "limited"],
-        "share": 0.5},
+        "share": 0.5, "honour_advice": true},
     "retry_budget": {"enabled": true, "token_bucket": {"deposit": 0.1, "per": "success", "capacity": 5}},
     "hedge": {"enabled": true, "after": "200ms", "at_most": 2, "share": 0.25, "burst": 7},
     "bulkhead": {"enabled": true, "calls": 10, "max_wait": "100ms"},
