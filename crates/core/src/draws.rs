@@ -35,7 +35,7 @@ pub enum Stream {
     /// Whether a call is shed or throttled.
     Shed = 11,
     /// How much longer than others one is advised to wait.
-    Advice = 12,
+    Advice = 14,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.
