@@ -19,6 +19,8 @@ pub struct Call {
     pub path: Path,
     /// Which attempt of its call this is, from 0: what an edge can be told of retries.
     pub attempt: u32,
+    /// What kind of request the arrival is; every call that it causes is of the same.
+    pub class: Class,
     /// After this instant nobody wants the answer. Only set where a policy propagates deadlines.
     pub deadline: Option<Time>,
     /// The service ends the work after this long (a database's statement timeout).
@@ -37,6 +39,7 @@ impl Call {
             arrival,
             path: Path::of_arrival(arrival),
             attempt: 0,
+            class: Class::default(),
             deadline: None,
             kill_after: None,
             caller: None,
@@ -44,6 +47,11 @@ impl Call {
         }
     }
 }
+
+/// A class of requests, by its number in the scenario's order. Where there are no classes all are of the
+/// first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Class(pub u8);
 
 /// A correct answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -34,6 +34,8 @@ pub enum Stream {
     Balance = 10,
     /// Whether a call is shed or throttled.
     Shed = 11,
+    /// Of which class an arrival is.
+    Class = 12,
     /// How much longer than others one is advised to wait.
     Advice = 14,
 }

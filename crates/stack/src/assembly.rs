@@ -224,7 +224,7 @@ fn scale(node: &ServiceNode, others: &IndexMap<String, Arc<ServiceNode>>, wiring
     let shared = &node.shared;
     node.scale(count, |ordinal| {
         let settings = shared.settings.snapshot();
-        let edges = settings.calls.names().iter().map(|callee| {
+        let edges = settings.callees().map(|callee| {
             let surroundings = Surroundings {
                 world: Arc::clone(&shared.world),
                 meter: Arc::clone(&shared.meter),

@@ -24,6 +24,7 @@ use slab::Slab;
 use crate::assembly::Edge;
 use crate::disturbance::Disturbance;
 use crate::processor::Processor;
+use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
 
 /// What the replicas of one service share.
@@ -256,7 +257,7 @@ impl Replica {
             meter.count(Flow::Disturbed);
             std::future::pending::<()>().await;
         }
-        if let Some(takes) = &settings.service_time {
+        if let Some(takes) = self.work_of(settings, call) {
             let _in_service = meter.stock(StockName::InService).inside();
             let demand = takes.draw(&world.draws, *subject, call.path);
             self.processor.work(demand, call.path.id()).await;
@@ -266,9 +267,26 @@ impl Replica {
         self.conclude(settings, call, outcome)
     }
 
+    /// How much work the call is.
+    fn work_of<'a>(&self, settings: &'a ServiceSettings, call: &Call) -> Option<&'a ServiceTime> {
+        let of_class = || settings.service_time_of.get(self.shared.world.class_name(call.class)?);
+        let own = if settings.service_time_of.is_empty() { None } else { of_class() };
+        own.or(settings.service_time.as_ref())
+    }
+
+    /// Which edge the handler's `i`-th call takes.
+    fn way(&self, settings: &ServiceSettings, call: &Call, i: usize) -> usize {
+        match self.shared.world.class_name(call.class) {
+            Some(class) if !settings.route.is_empty() => settings.routed(class, i),
+            _ => i,
+        }
+    }
+
     async fn call_others(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let mut answer = Reply::default();
-        for (i, edge) in (0_u32..).zip(&self.edges) {
+        for i in 0..settings.calls.names().len() {
+            let edge = &self.edges[self.way(settings, call, i)];
+            let i = i as u32;
             let child = Call { path: call.path.call(i), attempt: 0, kill_after: None, ..call.clone() };
             let reply = edge.call(&settings.with, child).await?;
             answer.degraded |= reply.degraded;

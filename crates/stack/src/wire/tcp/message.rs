@@ -8,7 +8,7 @@ use http::header::{HOST, HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Empty;
 use pumphandle_core::call::Advice;
-use pumphandle_core::{Call, CallError, Outcome, Path, Reply, Time};
+use pumphandle_core::{Call, CallError, Class, Outcome, Path, Reply, Time};
 
 /// The number of the user request.
 const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
@@ -16,6 +16,8 @@ const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
 const PATH: HeaderName = HeaderName::from_static("pumphandle-path");
 /// Which attempt of its call it is, from 0.
 const ATTEMPT: HeaderName = HeaderName::from_static("pumphandle-attempt");
+/// The class of the request, by its number; the first if absent.
+const CLASS: HeaderName = HeaderName::from_static("pumphandle-class");
 /// The call's deadline, in nanoseconds since the start of the run. Both ends count from one start; between
 /// machines it would have to be the time that is left.
 const DEADLINE: HeaderName = HeaderName::from_static("pumphandle-deadline");
@@ -43,6 +45,9 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
     if call.attempt > 0 {
         headers.insert(ATTEMPT, call.attempt.into());
     }
+    if call.class != Class::default() {
+        headers.insert(CLASS, u64::from(call.class.0).into());
+    }
     if let Some(deadline) = call.deadline {
         headers.insert(DEADLINE, deadline.nanos().into());
     }
@@ -58,6 +63,7 @@ pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
         arrival: number(headers.get(ARRIVAL)?)?,
         path: Path::from_id(number(headers.get(PATH)?)?),
         attempt: u32::try_from(optional(headers.get(ATTEMPT))?.unwrap_or(0)).ok()?,
+        class: Class(u8::try_from(optional(headers.get(CLASS))?.unwrap_or(0)).ok()?),
         deadline: optional(headers.get(DEADLINE))?.map(Time::from_nanos),
         kill_after: optional(headers.get(KILL_AFTER))?.map(Duration::from_nanos),
         caller: None,
@@ -164,6 +170,7 @@ mod tests {
             arrival: u64,
             path: u64,
             attempt: u32,
+            class: u8,
             deadline: Option<u64>,
             kill_after: Option<u64>,
         ) {
@@ -171,6 +178,7 @@ mod tests {
                 arrival,
                 path: Path::from_id(path),
                 attempt,
+                class: Class(class),
                 deadline: deadline.map(Time::from_nanos),
                 kill_after: kill_after.map(Duration::from_nanos),
                 caller: None,
@@ -180,6 +188,7 @@ mod tests {
             let read = read_request(request.headers()).unwrap();
             prop_assert_eq!(read.arrival, sent.arrival);
             prop_assert_eq!(read.attempt, sent.attempt);
+            prop_assert_eq!(read.class, sent.class);
             prop_assert_eq!(read.path, sent.path);
             prop_assert_eq!(read.deadline, sent.deadline);
             prop_assert_eq!(read.kill_after, sent.kill_after);
@@ -229,7 +238,7 @@ mod tests {
     #[test]
     fn a_request_without_a_call_or_with_a_broken_one_is_refused() {
         assert!(read_request(&HeaderMap::new()).is_none());
-        for broken in [ARRIVAL, PATH, DEADLINE, KILL_AFTER] {
+        for broken in [ARRIVAL, PATH, CLASS, DEADLINE, KILL_AFTER] {
             let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"));
             request.headers_mut().insert(broken, HeaderValue::from_static("soon"));
             assert!(read_request(request.headers()).is_none());

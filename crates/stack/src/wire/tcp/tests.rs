@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 
 use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{Origin, now, timeout};
-use pumphandle_core::{Dur, Reply, Time, World};
+use pumphandle_core::{Class, Dur, Reply, Time, World};
 
 use super::*;
 use crate::disturbance::{Disturbance, Hold};
@@ -189,8 +189,9 @@ fn every_error_survives_the_round_trip() {
 #[test]
 fn the_limits_of_a_call_arrive_with_it() {
     on_the_real_clock(async {
-        let limits = |call: &Call| (call.arrival, call.path, call.deadline, call.kill_after);
+        let limits = |call: &Call| (call.arrival, call.path, call.class, call.deadline, call.kill_after);
         let mut sent = Call::arriving(3);
+        sent.class = Class(2);
         sent.deadline = Some(Time::from_nanos(1_234_567_891));
         sent.kill_after = Some(Duration::from_nanos(987_654_321));
         let expected = limits(&sent);
