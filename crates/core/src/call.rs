@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::draws::Path;
 use crate::time::Time;
 
@@ -21,6 +24,8 @@ pub struct Call {
     pub attempt: u32,
     /// What kind of request the arrival is; every call that it causes is of the same.
     pub class: Class,
+    /// How bad it is to refuse it; every call that it causes is as critical.
+    pub criticality: Criticality,
     /// After this instant nobody wants the answer. Only set where a policy propagates deadlines.
     pub deadline: Option<Time>,
     /// The service ends the work after this long (a database's statement timeout).
@@ -40,6 +45,7 @@ impl Call {
             path: Path::of_arrival(arrival),
             attempt: 0,
             class: Class::default(),
+            criticality: Criticality::default(),
             deadline: None,
             kill_after: None,
             caller: None,
@@ -52,6 +58,48 @@ impl Call {
 /// first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Class(pub u8);
+
+/// How bad it is to refuse a request: the four words of Google's "Site Reliability Engineering", 2016, chapter
+/// 21. In the order of importance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "criticality")]
+pub enum Criticality {
+    /// May be refused often, and for good.
+    Sheddable,
+    /// May be refused for a while: a batch that tries again in minutes or hours.
+    SheddablePlus,
+    /// Refusing it is seen by users. What is not said to be anything else.
+    #[default]
+    Critical,
+    /// The most important.
+    CriticalPlus,
+}
+
+impl Criticality {
+    /// All of them, the least important first.
+    pub const ALL: [Criticality; 4] = [
+        Criticality::Sheddable,
+        Criticality::SheddablePlus,
+        Criticality::Critical,
+        Criticality::CriticalPlus,
+    ];
+
+    /// The name in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Criticality::Sheddable => "sheddable",
+            Criticality::SheddablePlus => "sheddable_plus",
+            Criticality::Critical => "critical",
+            Criticality::CriticalPlus => "critical_plus",
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Criticality> {
+        Criticality::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
 
 /// A correct answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

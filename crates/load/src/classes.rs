@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use pumphandle_core::Share;
-use pumphandle_core::call::Class;
+use pumphandle_core::call::{Class, Criticality};
 use pumphandle_core::draws::{Draws, Path, Stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,14 @@ pub const MOST: usize = 100;
 pub struct RequestClass {
     /// How many of all users are of this class, such as 10%. The shares of all classes add up to 1.
     pub share: Share,
+    /// How bad it is to refuse them: `critical_plus`, `critical`, `sheddable_plus` or `sheddable`. Critical if
+    /// absent.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub criticality: Criticality,
+}
+
+fn is_usual(criticality: &Criticality) -> bool {
+    *criticality == Criticality::default()
 }
 
 /// What is wrong with them: sentences by path, empty for the whole.
@@ -43,9 +51,14 @@ pub fn check(classes: &Classes) -> Vec<(String, String)> {
     wrong
 }
 
-/// Says of which class an arrival is.
+/// Says of which class an arrival is, and how critical that is.
 #[derive(Clone, Debug, Default)]
-pub struct Classifier(Option<Arc<[f64]>>);
+pub struct Classifier {
+    /// Where the shares of the classes end, added up. None where there is no choice.
+    below: Option<Arc<[f64]>>,
+    /// By class. None where all are as usual.
+    criticalities: Option<Arc<[Criticality]>>,
+}
 
 impl Classifier {
     /// For these classes; none of them: every arrival is of the first.
@@ -54,17 +67,27 @@ impl Classifier {
             *sum += class.share.0;
             Some(*sum)
         });
-        // One class needs no draw.
-        Classifier((classes.len() > 1).then(|| below.collect()))
+        let criticalities = classes.values().map(|class| class.criticality);
+        Classifier {
+            // One class needs no draw.
+            below: (classes.len() > 1).then(|| below.collect()),
+            criticalities: (!classes.is_empty()).then(|| criticalities.collect()),
+        }
     }
 
     /// The class of this arrival.
     pub fn class_of(&self, draws: &Draws, arrival: u64) -> Class {
-        let Some(below) = &self.0 else { return Class::default() };
+        let Some(below) = &self.below else { return Class::default() };
         let u = draws.uniform(Stream::Class, 0, Path::of_arrival(arrival));
         // The last one also takes what the sum of the shares lacks of 1 in its last digits.
         let at = below.iter().position(|&end| u < end).unwrap_or(below.len() - 1);
         Class(at as u8)
+    }
+
+    /// How critical requests of this class are.
+    pub fn criticality_of(&self, class: Class) -> Criticality {
+        let known = self.criticalities.as_ref().and_then(|all| all.get(usize::from(class.0)));
+        known.copied().unwrap_or_default()
     }
 }
 
@@ -74,7 +97,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn classes(shares: &[f64]) -> Classes {
-        let class = |(i, &share): (usize, &f64)| (format!("class-{i}"), RequestClass { share: Share(share) });
+        let class = |(i, &share): (usize, &f64)| {
+            (format!("class-{i}"), RequestClass { share: Share(share), criticality: Criticality::default() })
+        };
         shares.iter().enumerate().map(class).collect()
     }
 

@@ -33,7 +33,8 @@ impl Target {
         self.ledger.begun(due, now());
         let class = self.classes.class_of(&self.world.draws, arrival);
         self.world.record(EventKind::Arrival, u8::MAX, arrival, u64::from(class.0));
-        let outcome = self.entry.call(Call { class, ..Call::arriving(arrival) }).await;
+        let criticality = self.classes.criticality_of(class);
+        let outcome = self.entry.call(Call { class, criticality, ..Call::arriving(arrival) }).await;
         self.ledger.resolved(due, now(), &outcome);
         self.world.record(EventKind::Resolved, u8::MAX, arrival, outcome_code(&outcome));
     }

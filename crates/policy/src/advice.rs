@@ -66,9 +66,10 @@ impl Settings for RefusalAdvice {
             let message = "advice is one of `retry_after`, `when_drained` and `do_not_retry`";
             wrong.push(Wrong::at("", message));
         }
-        for (field, time) in
-            [("retry_after", self.retry_after), ("when_drained.at_most", self.when_drained.as_ref().map(|it| it.at_most))]
-        {
+        for (field, time) in [
+            ("retry_after", self.retry_after),
+            ("when_drained.at_most", self.when_drained.as_ref().map(|it| it.at_most)),
+        ] {
             if time.is_some_and(|time| time.0.is_zero()) {
                 wrong.push(Wrong::at(field, "to come back at once is no advice: 2s, say"));
             }

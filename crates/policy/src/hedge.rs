@@ -79,7 +79,10 @@ impl Settings for Hedge {
     fn check(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         if self.after.is_some() == self.percentile.is_some() {
-            wrong.push(Wrong::at("", "a hedge is sent `after` a time, or after a `percentile` of the answers"));
+            wrong.push(Wrong::at(
+                "",
+                "a hedge is sent `after` a time, or after a `percentile` of the answers",
+            ));
         }
         if self.after.is_some_and(|after| after.0.is_zero()) {
             wrong.push(Wrong::at("after", "after 0s every call would be sent twice at once: 200ms, say"));
@@ -238,7 +241,8 @@ impl<'a> Race<'a> {
         self.tries.push(Try { begun: now(), number: self.sent, answering });
         self.sent += 1;
         let delay = self.delay.filter(|_| self.sent <= self.hedge.at_most);
-        self.next = delay.map(|delay| time::sleep(delay, Order::timeout(self.call.path.hedge(self.sent).id())));
+        self.next =
+            delay.map(|delay| time::sleep(delay, Order::timeout(self.call.path.hedge(self.sent).id())));
     }
 
     /// The first good answer; an error only when no try is left that could do better.

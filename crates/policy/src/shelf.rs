@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower::Layer;
 
+use crate::throttle;
 use crate::{Next, Patience, Settings, Surroundings, Wrong};
 use crate::{attempt_timeout, breaker, bulkhead, deadline, hedge, pool, query_timeout, retry, retry_budget};
-use crate::throttle;
 
 /// Declares the shelf. Each line: the policy's name in scenario files, its settings, and (unless it only
 /// lends its settings to another policy) its layer. Outermost first.

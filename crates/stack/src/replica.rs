@@ -131,7 +131,8 @@ impl Replica {
                 return Err(CallError::Limited);
             }
             let inside = shared.meter.stock(StockName::Inside);
-            if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
+            let shed = settings.load_shed.as_ref();
+            if shed.is_some_and(|it| it.refuses(inside.read(now()).level, call.criticality))
                 || self.is_full(&settings)
             {
                 return self.reject(&settings, &call);

@@ -281,6 +281,9 @@ impl ServiceSettings {
                 wrong.push(Wrong::at(format!("contention.{name}"), format!("{name} lies between 0 and 10")));
             }
         }
+        if let Some(shed) = &self.load_shed {
+            wrong.extend(under("load_shed", shed.check()));
+        }
         if let Some(advice) = &self.advice {
             wrong.extend(under("advice", advice.check()));
         }

@@ -141,14 +141,6 @@ fn a_query_timeout_travels_with_every_attempt() {
     assert_eq!(kills, [Some(millis(250)); 2]);
 }
 
-#[test]
-fn load_shedding_refuses_the_first_one_too_many() {
-    let shed = |json| serde_json::from_str::<crate::load_shed::LoadShed>(json).unwrap();
-    let on = shed(r#"{"inside": 3}"#);
-    assert_eq!([2, 3, 4].map(|inside| on.refuses(inside)), [false, true, true]);
-    assert!(!shed(r#"{"inside": 3, "enabled": false}"#).refuses(u64::MAX));
-}
-
 // === The order of the shelf
 
 #[test]

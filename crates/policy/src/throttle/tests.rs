@@ -137,7 +137,8 @@ fn switched_off_and_on_again_it_has_forgotten() {
 
 #[test]
 fn its_own_refusals_neither_open_the_breaker_nor_are_tried_again() {
-    let json = r#"{"retry": {"attempts": 3}, "throttle": {"on": ["failed"]}, "breaker": {"consecutive": 1000}}"#;
+    let json =
+        r#"{"retry": {"attempts": 3}, "throttle": {"on": ["failed"]}, "breaker": {"consecutive": 1000}}"#;
     simulate(async {
         let rig = Rig::new(json, &Script::always(Duration::ZERO, Err(CallError::Failed)));
         let outcomes = rig.many(200, millis(1)).await;

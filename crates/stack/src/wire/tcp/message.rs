@@ -8,7 +8,7 @@ use http::header::{HOST, HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Empty;
 use pumphandle_core::call::Advice;
-use pumphandle_core::{Call, CallError, Class, Outcome, Path, Reply, Time};
+use pumphandle_core::{Call, CallError, Class, Criticality, Outcome, Path, Reply, Time};
 
 /// The number of the user request.
 const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
@@ -16,6 +16,8 @@ const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
 const PATH: HeaderName = HeaderName::from_static("pumphandle-path");
 /// Which attempt of its call it is, from 0.
 const ATTEMPT: HeaderName = HeaderName::from_static("pumphandle-attempt");
+/// How bad it is to refuse the request, by name; critical if absent.
+const CRITICALITY: HeaderName = HeaderName::from_static("pumphandle-criticality");
 /// The class of the request, by its number; the first if absent.
 const CLASS: HeaderName = HeaderName::from_static("pumphandle-class");
 /// The call's deadline, in nanoseconds since the start of the run. Both ends count from one start; between
@@ -45,6 +47,9 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
     if call.attempt > 0 {
         headers.insert(ATTEMPT, call.attempt.into());
     }
+    if call.criticality != Criticality::default() {
+        headers.insert(CRITICALITY, HeaderValue::from_static(call.criticality.name()));
+    }
     if call.class != Class::default() {
         headers.insert(CLASS, u64::from(call.class.0).into());
     }
@@ -63,6 +68,10 @@ pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
         arrival: number(headers.get(ARRIVAL)?)?,
         path: Path::from_id(number(headers.get(PATH)?)?),
         attempt: u32::try_from(optional(headers.get(ATTEMPT))?.unwrap_or(0)).ok()?,
+        criticality: match headers.get(CRITICALITY) {
+            None => Criticality::default(),
+            Some(name) => Criticality::from_name(name.to_str().ok()?)?,
+        },
         class: Class(u8::try_from(optional(headers.get(CLASS))?.unwrap_or(0)).ok()?),
         deadline: optional(headers.get(DEADLINE))?.map(Time::from_nanos),
         kill_after: optional(headers.get(KILL_AFTER))?.map(Duration::from_nanos),
@@ -167,18 +176,20 @@ mod tests {
     proptest! {
         #[test]
         fn a_call_survives_the_way(
-            arrival: u64,
-            path: u64,
-            attempt: u32,
-            class: u8,
-            deadline: Option<u64>,
-            kill_after: Option<u64>,
+            arrival in any::<u64>(),
+            path in any::<u64>(),
+            attempt in any::<u32>(),
+            class in any::<u8>(),
+            criticality in prop::sample::select(Criticality::ALL.to_vec()),
+            deadline in any::<Option<u64>>(),
+            kill_after in any::<Option<u64>>(),
         ) {
             let sent = Call {
                 arrival,
                 path: Path::from_id(path),
                 attempt,
                 class: Class(class),
+                criticality,
                 deadline: deadline.map(Time::from_nanos),
                 kill_after: kill_after.map(Duration::from_nanos),
                 caller: None,
@@ -189,6 +200,7 @@ mod tests {
             prop_assert_eq!(read.arrival, sent.arrival);
             prop_assert_eq!(read.attempt, sent.attempt);
             prop_assert_eq!(read.class, sent.class);
+            prop_assert_eq!(read.criticality, sent.criticality);
             prop_assert_eq!(read.path, sent.path);
             prop_assert_eq!(read.deadline, sent.deadline);
             prop_assert_eq!(read.kill_after, sent.kill_after);
@@ -207,7 +219,8 @@ mod tests {
 
     #[test]
     fn advice_travels_with_refusals_and_with_nothing_else() {
-        let times = [0, 1, 999, 1_000, 1_001, 86_400_000].map(|ms| Advice::RetryAfter(Duration::from_millis(ms)));
+        let times =
+            [0, 1, 999, 1_000, 1_001, 86_400_000].map(|ms| Advice::RetryAfter(Duration::from_millis(ms)));
         for advice in times.into_iter().chain([Advice::DoNotRetry]) {
             for error in CallError::ALL {
                 let read = read_advice(response(Err(error), Some(advice)).headers());
@@ -238,7 +251,7 @@ mod tests {
     #[test]
     fn a_request_without_a_call_or_with_a_broken_one_is_refused() {
         assert!(read_request(&HeaderMap::new()).is_none());
-        for broken in [ARRIVAL, PATH, CLASS, DEADLINE, KILL_AFTER] {
+        for broken in [ARRIVAL, PATH, CLASS, CRITICALITY, DEADLINE, KILL_AFTER] {
             let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"));
             request.headers_mut().insert(broken, HeaderValue::from_static("soon"));
             assert!(read_request(request.headers()).is_none());

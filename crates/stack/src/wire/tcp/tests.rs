@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 
+use pumphandle_core::call::Criticality;
 use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{Origin, now, timeout};
 use pumphandle_core::{Class, Dur, Reply, Time, World};
@@ -189,9 +190,12 @@ fn every_error_survives_the_round_trip() {
 #[test]
 fn the_limits_of_a_call_arrive_with_it() {
     on_the_real_clock(async {
-        let limits = |call: &Call| (call.arrival, call.path, call.class, call.deadline, call.kill_after);
+        let limits = |call: &Call| {
+            (call.arrival, call.path, call.class, call.criticality, call.deadline, call.kill_after)
+        };
         let mut sent = Call::arriving(3);
         sent.class = Class(2);
+        sent.criticality = Criticality::Sheddable;
         sent.deadline = Some(Time::from_nanos(1_234_567_891));
         sent.kill_after = Some(Duration::from_nanos(987_654_321));
         let expected = limits(&sent);
@@ -383,7 +387,9 @@ fn advice_is_heeded_and_passed_on_alike_on_both_wires() {
             let came_to = advised(true, advice, api_heeds).await;
             *seen.lock().unwrap() = Some(came_to);
         });
-        let in_memory = time::simulate(advised(false, advice, api_heeds)).unwrap();
+        // A thread of a real run has no simulation.
+        let simulated = std::thread::spawn(move || time::simulate(advised(false, advice, api_heeds)));
+        let in_memory = simulated.join().unwrap().unwrap();
         assert_eq!(in_memory, (Err(CallError::Overloaded), expected), "{advice}");
         assert_eq!(over_tcp.lock().unwrap().take(), Some(in_memory), "{advice}");
     }
@@ -400,7 +406,7 @@ fn nobody_comes_back_before_the_advised_time_on_either_wire() {
     assert_eq!(took, Time::from_nanos(60_000_000));
     on_the_real_clock(async {
         let begun = now();
-        drop(advised(true, soon, false).await);
+        let _ = advised(true, soon, false).await;
         assert!(now().since(begun) >= Duration::from_millis(60));
     });
 }
