@@ -66,17 +66,15 @@ pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = C
 impl Compartment {
     async fn enter(&self, bulkhead: &Bulkhead, call: &Call) -> Result<Permit<'_>, CallError> {
         let waiting = self.gate.acquire(None, self.meter.stock(StockName::BulkheadWaiting));
-        let order = Order::timeout(call.path.id());
-        // A wait of nothing is no race against a timer: the gate has no room to wait in then.
-        let entered = if bulkhead.max_wait.0.is_zero() {
-            waiting.await.ok()
-        } else {
-            time::timeout(bulkhead.max_wait.0, order, waiting).await.ok().and_then(Result::ok)
-        };
-        entered.ok_or_else(|| {
-            self.meter.count(Flow::Limited);
-            CallError::Limited
-        })
+        // Also with a wait of nothing, for which the gate has no room: a call keeps the settings with which it
+        // entered, and in its second attempt the gate may have room by newer ones.
+        match time::timeout(bulkhead.max_wait.0, Order::timeout(call.path.id()), waiting).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => {
+                self.meter.count(Flow::Limited);
+                Err(CallError::Limited)
+            }
+        }
     }
 }
 

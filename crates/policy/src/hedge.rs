@@ -19,7 +19,8 @@
 //! a place of the bulkhead and a connection of the pool, is seen by the breaker and has a timeout of its own.
 //!
 //! A try that has lost is dropped: its caller leaves. Whether the work stops then is for the service to say
-//! (`cancel_on_disconnect`).
+//! (`cancel_on_disconnect`). To a breaker it is one that was given up on, and so a failure: with many hedges a
+//! breaker needs a failure rate well above their share.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -39,30 +39,38 @@ pub struct ByCriticality {
     /// For critical requests, such as 95%. All of it if absent.
     #[serde(default = "all")]
     pub critical: Share,
-    /// For sheddable_plus requests, such as 80%. All of it if absent.
-    #[serde(default = "all")]
-    pub sheddable_plus: Share,
-    /// For sheddable requests, such as 50%. All of it if absent.
-    #[serde(default = "all")]
-    pub sheddable: Share,
+    /// For sheddable_plus requests, such as 80%. As for critical ones if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheddable_plus: Option<Share>,
+    /// For sheddable requests, such as 50%. As for sheddable_plus ones if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheddable: Option<Share>,
 }
 
 fn all() -> Share {
     Share(1.0)
 }
 
+impl ByCriticality {
+    fn sheddable_plus(&self) -> Share {
+        self.sheddable_plus.unwrap_or(self.critical)
+    }
+
+    fn sheddable(&self) -> Share {
+        self.sheddable.unwrap_or(self.sheddable_plus())
+    }
+}
+
 impl Settings for LoadShed {
     fn check(&self) -> Vec<Wrong> {
-        let Some(ByCriticality { critical, sheddable_plus, sheddable }) = self.by_criticality else {
-            return Vec::new();
-        };
+        let Some(shares) = self.by_criticality else { return Vec::new() };
         let mut wrong = Vec::new();
         for (less, share, more, of_more) in [
-            ("sheddable_plus", sheddable_plus, "critical", critical),
-            ("sheddable", sheddable, "sheddable_plus", sheddable_plus),
+            ("sheddable_plus", shares.sheddable_plus(), "critical", shares.critical),
+            ("sheddable", shares.sheddable(), "sheddable_plus", shares.sheddable_plus()),
         ] {
             if share.0 > of_more.0 {
-                let message = format!("more than {more}, which would be refused first: lower it");
+                let message = format!("more than for {more}, which would be refused first: lower it");
                 wrong.push(Wrong::at(format!("by_criticality.{less}"), message));
             }
         }
@@ -81,8 +89,8 @@ impl LoadShed {
         let share = match criticality {
             Criticality::CriticalPlus => return self.inside,
             Criticality::Critical => shares.critical,
-            Criticality::SheddablePlus => shares.sheddable_plus,
-            Criticality::Sheddable => shares.sheddable,
+            Criticality::SheddablePlus => shares.sheddable_plus(),
+            Criticality::Sheddable => shares.sheddable(),
         };
         (self.inside as f64 * share.0).round() as u64
     }
@@ -111,9 +119,11 @@ mod tests {
         #[test]
         fn the_less_critical_are_refused_first(
             inside in 1_u64..1_000, finds in 0_u64..1_200, mut shares in prop::array::uniform3(0.0_f64..=1.0),
+            said in any::<(bool, bool)>(),
         ) {
             shares.sort_by(f64::total_cmp);
             let [sheddable, sheddable_plus, critical] = shares.map(Share);
+            let (sheddable_plus, sheddable) = (said.0.then_some(sheddable_plus), said.1.then_some(sheddable));
             let by_criticality = Some(ByCriticality { critical, sheddable_plus, sheddable });
             let shed = LoadShed { enabled: true, inside, by_criticality };
             prop_assert_eq!(shed.check(), []);
@@ -126,7 +136,7 @@ mod tests {
     #[test]
     fn shares_that_would_refuse_the_more_critical_first_are_refused() {
         for (json, path) in [
-            (r#"{"critical": 0.5}"#, "by_criticality.sheddable_plus"),
+            (r#"{"critical": 0.5, "sheddable_plus": 0.6}"#, "by_criticality.sheddable_plus"),
             (r#"{"sheddable": 0.6, "sheddable_plus": 0.5}"#, "by_criticality.sheddable"),
         ] {
             let shed = shed(&format!(r#"{{"inside": 3, "by_criticality": {json}}}"#));

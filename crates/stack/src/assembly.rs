@@ -3,8 +3,8 @@
 //! 1. the driver of the load calls [`Stack::entry`] when an arrival is due;
 //! 2. the entry service handles it ([`Replica::knock`]: door, then queue, worker, handler) and calls others
 //!    through an [`Edge`];
-//! 3. the edge's policies, in the order of [`pumphandle_policy::shelf`]: deadline, retries, breaker,
-//!    attempt timeout, pool, query timeout;
+//! 3. the edge's policies, in the order of [`pumphandle_policy::shelf`]: deadline, retries, hedge, bulkhead,
+//!    throttle, breaker, attempt timeout, pool, query timeout;
 //! 4. the end of the chain, [`Send`]: what leaves the service, counted;
 //! 5. [`ServiceNode`]: which replica is next;
 //! 6. the wire: [`Door`] in memory, or HTTP over TCP to the same door;

@@ -122,6 +122,32 @@ fn a_pause_between_attempts_takes_no_place_and_a_refusal_is_not_tried_again() {
 }
 
 #[test]
+fn one_who_entered_when_nobody_waited_does_not_wait_later() {
+    let json = r#"{"retry": {"attempts": 2, "backoff": {"up_to": "50ms", "jitter": "none"}},
+                   "bulkhead": {"calls": 1}}"#;
+    simulate(async {
+        let script = Script::new(|n, _| match n {
+            0 => (millis(10), Err(CallError::Failed)),
+            _ => (NEVER, FINE),
+        });
+        let rig = Rig::new(json, &script);
+        let early = Arc::clone(&rig);
+        let ended = Arc::new(std::sync::Mutex::new(None));
+        let seen = Arc::clone(&ended);
+        time::spawn("an early caller", async move {
+            let outcome = early.call(0).await;
+            *seen.lock().unwrap() = Some((outcome, now()));
+        });
+        pass(millis(20)).await;
+        rig.set(&bulkhead(1, 60_000));
+        // Takes the only place, for good, while the other pauses.
+        let _ = rig.call_for(1, millis(1_000)).await;
+        assert_eq!(*ended.lock().unwrap(), Some((REFUSED, at_ms(60))));
+    })
+    .unwrap();
+}
+
+#[test]
 fn what_the_bulkhead_refuses_does_not_open_the_breaker() {
     let json = r#"{"bulkhead": {"calls": 1}, "breaker": {"consecutive": 1}}"#;
     simulate(async {

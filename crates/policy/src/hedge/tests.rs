@@ -135,6 +135,17 @@ fn every_try_has_a_timeout_and_a_connection_of_its_own() {
 }
 
 #[test]
+fn a_try_that_has_lost_is_a_failure_to_the_breaker() {
+    let json = r#"{"hedge": {"after": "10ms", "share": 1}, "breaker": {"consecutive": 1}}"#;
+    simulate(async {
+        let rig = Rig::new(json, &Script::list(vec![(millis(50), FINE), (millis(10), FINE)]));
+        assert_eq!((rig.call(0).await, now()), (FINE, at_ms(20)));
+        assert_eq!(rig.call(1).await, Err(CallError::BreakerOpen));
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_hedge_takes_a_place_of_the_bulkhead() {
     let json = r#"{"hedge": {"after": "10ms", "share": 1}, "bulkhead": {"calls": 1}}"#;
     simulate(async {
