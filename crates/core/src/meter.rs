@@ -79,6 +79,7 @@ catalogue! {
         BackingOff = "backing_off": "Calls waiting to try again.";
         PoolWaiting = "pool_waiting": "Attempts waiting for a pooled connection.";
         PoolActive = "pool_active": "Pooled connections in use.";
+        RateWaiting = "rate_waiting": "Attempts waiting for their turn under a rate limit.";
     }
 }
 

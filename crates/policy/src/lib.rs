@@ -18,6 +18,7 @@ pub mod deadline;
 pub mod load_shed;
 pub mod pool;
 pub mod query_timeout;
+pub mod rate_limit;
 pub mod retry;
 pub mod retry_budget;
 pub mod retry_quota;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tower::Layer;
 
 use crate::{Next, Patience, Settings, Surroundings, Wrong};
-use crate::{attempt_timeout, breaker, deadline, pool, query_timeout, retry, retry_budget};
+use crate::{attempt_timeout, breaker, deadline, pool, query_timeout, rate_limit, retry, retry_budget};
 
 /// Declares the shelf. Each line: the policy's name in scenario files, its settings, and (unless it only
 /// lends its settings to another policy) its layer. Outermost first.
@@ -65,6 +65,9 @@ shelf! {
     /// A limit on the share of attempts that are retries. No limit if absent.
     // Consulted by the retry loop.
     retry_budget: retry_budget::RetryBudget;
+    /// So many attempts per second and no more. As many as there are if absent.
+    // Inside of retries, which are attempts too; outside of the breaker, whom its refusals tell nothing.
+    rate_limit: rate_limit::RateLimit => rate_limit::layer;
     /// Stop calling a service that fails. It is always called if absent.
     // Inside of retries: it sees every attempt, and what it refuses costs nothing further in.
     breaker: breaker::Breaker => breaker::layer;

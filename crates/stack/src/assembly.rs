@@ -160,7 +160,8 @@ impl Stack {
     /// If there is no such service: settings are checked before.
     pub fn set(&self, service: &str, settings: ServiceSettings) {
         let node = &self.nodes[service];
-        let text = format!("{settings:?}");
+        // Of what is set, without what is absent: a new kind of setting must not change the logs of old files.
+        let text = serde_json::to_string(&settings).expect("settings are plain data");
         let key = name_key(service);
         self.world.record(EventKind::Setting, node.shared.number, key, mix(name_key(&text)));
         let count = settings.replicas as usize;

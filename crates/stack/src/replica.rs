@@ -17,6 +17,7 @@ use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use pumphandle_policy::rate_limit::{Limiter, RateLimit};
 use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
 
@@ -60,6 +61,7 @@ pub struct Replica {
     edges: Vec<Edge>,
     lives: Lives,
     quota: Quota,
+    rate: Limiter,
     down_until: AtomicU64,
 }
 
@@ -74,6 +76,7 @@ impl Replica {
             edges,
             lives: Lives::default(),
             quota: Quota::default(),
+            rate: Limiter::default(),
             down_until: AtomicU64::new(0),
         };
         replica.refresh();
@@ -93,6 +96,7 @@ impl Replica {
             codel: settings.queue.codel,
             drop_expired: settings.queue.drop_expired,
         });
+        self.rate.changed(settings.door_rate_limit.as_ref());
         self.processor.set_speed(settings.contention, disturbance.slow);
         for edge in &self.edges {
             edge.changed(&settings.with);
@@ -124,6 +128,10 @@ impl Replica {
             if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
                 shared.meter.count(Flow::Limited);
                 return Err(CallError::Limited);
+            }
+            if let Some(limit) = settings.door_rate_limit.as_ref().filter(|limit| limit.enabled) {
+                // In a box, as the way to the door: hardly any service has one.
+                Box::pin(self.wait_for_turn(limit, &call)).await?;
             }
             let inside = shared.meter.stock(StockName::Inside);
             if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
@@ -174,6 +182,15 @@ impl Replica {
             return Err(CallError::Failed);
         }
         Ok(())
+    }
+
+    /// A limit on the rate at the door: at once, or when it is the call's turn.
+    async fn wait_for_turn(&self, limit: &RateLimit, call: &Call) -> Result<(), CallError> {
+        // One who leaves while waiting is counted as one who leaves the queue is.
+        let mut leaves = Ticket::new(&self.shared, Exchange::new(None), call);
+        let passed = self.rate.pass(limit, &self.shared.meter, call.path.id()).await;
+        leaves.answered = true;
+        passed
     }
 
     /// Refusing at the door saves making a task only to refuse it.

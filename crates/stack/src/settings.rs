@@ -6,8 +6,9 @@ use indexmap::IndexMap;
 use pumphandle_core::gate::{CoDel, Discipline};
 use pumphandle_core::{Dur, Share};
 use pumphandle_policy::load_shed::LoadShed;
+use pumphandle_policy::rate_limit::RateLimit;
 use pumphandle_policy::retry_quota::RetryQuota;
-use pumphandle_policy::{Policies, Wrong};
+use pumphandle_policy::{Policies, Settings as _, Wrong};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,9 @@ pub struct ServiceSettings {
     /// Refuse calls above a number inside. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_shed: Option<LoadShed>,
+    /// Let only so many calls per second in, through each replica. As many as there are if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_rate_limit: Option<RateLimit>,
     /// Refuse retries above a share of first attempts. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_quota: Option<RetryQuota>,
@@ -76,6 +80,7 @@ impl Default for ServiceSettings {
             latency: Dur::default(),
             cancel_on_disconnect: false,
             load_shed: None,
+            door_rate_limit: None,
             retry_quota: None,
             calls: Calls::default(),
             with: Policies::default(),
@@ -138,7 +143,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 12] = [
+    pub const FIELDS: [&'static str; 13] = [
         "replicas",
         "workers",
         "queue",
@@ -148,6 +153,7 @@ impl ServiceSettings {
         "latency",
         "cancel_on_disconnect",
         "load_shed",
+        "door_rate_limit",
         "retry_quota",
         "calls",
         "with",
@@ -178,6 +184,9 @@ impl ServiceSettings {
             if !(0.0..=10.0).contains(&value) {
                 wrong.push(Wrong::at(format!("contention.{name}"), format!("{name} lies between 0 and 10")));
             }
+        }
+        if let Some(limit) = &self.door_rate_limit {
+            wrong.extend(under("door_rate_limit", limit.check()));
         }
         wrong.extend(under("with", self.with.check()));
         wrong
