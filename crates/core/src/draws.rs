@@ -34,6 +34,8 @@ pub enum Stream {
     Balance = 10,
     /// Whether a call is shed or throttled.
     Shed = 11,
+    /// When an adaptive limit measures anew.
+    Probe = 12,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.

@@ -206,6 +206,7 @@ pub struct Meter {
     flows: [AtomicU64; FLOWS],
     stocks: [Stock; STOCKS],
     breaker: AtomicU64,
+    limit: AtomicU64,
 }
 
 impl Default for Meter {
@@ -214,6 +215,7 @@ impl Default for Meter {
             flows: std::array::from_fn(|_| AtomicU64::new(0)),
             stocks: std::array::from_fn(|_| Stock::default()),
             breaker: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
         }
     }
 }
@@ -242,6 +244,13 @@ impl Meter {
         self.breaker.store(state as u64, Ordering::Relaxed);
     }
 
+    /// One of the service's adaptive concurrency limits, or none (0), has become another.
+    pub fn move_limit(&self, from: u64, to: u64) {
+        if from != to {
+            self.limit.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+        }
+    }
+
     /// Everything, at `now`.
     pub fn read(&self, now: Time) -> Snapshot {
         Snapshot {
@@ -253,6 +262,7 @@ impl Meter {
                 3 => BreakerState::Open,
                 _ => BreakerState::Absent,
             },
+            concurrency_limit: self.limit.load(Ordering::Relaxed),
         }
     }
 }
@@ -264,6 +274,8 @@ pub struct Snapshot {
     stocks: [StockReading; STOCKS],
     /// What the service's breaker was at.
     pub breaker: BreakerState,
+    /// Its adaptive concurrency limits, those of all replicas and edges added; 0 where there is none.
+    pub concurrency_limit: u64,
 }
 
 impl Default for Snapshot {

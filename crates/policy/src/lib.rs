@@ -14,6 +14,7 @@
 
 pub mod attempt_timeout;
 pub mod breaker;
+pub mod concurrency_limit;
 pub mod deadline;
 pub mod load_shed;
 pub mod pool;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tower::Layer;
 
 use crate::{Next, Patience, Settings, Surroundings, Wrong};
-use crate::{attempt_timeout, breaker, deadline, pool, query_timeout, rate_limit, retry, retry_budget};
+use crate::{attempt_timeout, breaker, concurrency_limit, deadline, pool, query_timeout, rate_limit};
+use crate::{retry, retry_budget};
 
 /// Declares the shelf. Each line: the policy's name in scenario files, its settings, and (unless it only
 /// lends its settings to another policy) its layer. Outermost first.
@@ -68,6 +69,9 @@ shelf! {
     /// So many attempts per second and no more. As many as there are if absent.
     // Inside of retries, which are attempts too; outside of the breaker, whom its refusals tell nothing.
     rate_limit: rate_limit::RateLimit => rate_limit::layer;
+    /// So many attempts at a time and no more, by what their latency tells. As many as there are if absent.
+    // Outside of the attempt's timeout, since a timeout is what tells it most.
+    concurrency_limit: concurrency_limit::ConcurrencyLimit => concurrency_limit::layer;
     /// Stop calling a service that fails. It is always called if absent.
     // Inside of retries: it sees every attempt, and what it refuses costs nothing further in.
     breaker: breaker::Breaker => breaker::layer;

@@ -17,6 +17,7 @@ use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use pumphandle_policy::concurrency_limit::{self, Place};
 use pumphandle_policy::rate_limit::{Limiter, RateLimit};
 use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
@@ -62,13 +63,16 @@ pub struct Replica {
     lives: Lives,
     quota: Quota,
     rate: Limiter,
+    concurrency: Arc<concurrency_limit::Limiter>,
     down_until: AtomicU64,
 }
 
 impl Replica {
     /// A replica with nothing to do.
     pub fn new(shared: Arc<Shared>, ordinal: u32, edges: Vec<Edge>) -> Arc<Replica> {
-        let processor = Processor::start(mix(shared.subject ^ u64::from(ordinal)));
+        let key = mix(shared.subject ^ u64::from(ordinal));
+        let processor = Processor::start(key);
+        let (world, meter) = (Arc::clone(&shared.world), Arc::clone(&shared.meter));
         let replica = Replica {
             shared,
             workers: Gate::new(Rules::default()),
@@ -77,6 +81,7 @@ impl Replica {
             lives: Lives::default(),
             quota: Quota::default(),
             rate: Limiter::default(),
+            concurrency: concurrency_limit::Limiter::new(world, meter, key),
             down_until: AtomicU64::new(0),
         };
         replica.refresh();
@@ -97,6 +102,7 @@ impl Replica {
             drop_expired: settings.queue.drop_expired,
         });
         self.rate.changed(settings.door_rate_limit.as_ref());
+        self.concurrency.changed(settings.door_concurrency_limit.as_ref());
         self.processor.set_speed(settings.contention, disturbance.slow);
         for edge in &self.edges {
             edge.changed(&settings.with);
@@ -139,12 +145,24 @@ impl Replica {
             {
                 return self.reject(&call);
             }
+            let mut place = None;
+            if settings.door_concurrency_limit.as_ref().is_some_and(|limit| limit.enabled) {
+                let Some(entered) = self.concurrency.enter(call.path) else { return self.reject(&call) };
+                place = Some(Box::new(entered));
+            }
             let exchange = Exchange::new(call.caller.take());
             call.caller = Some(Arc::clone(&exchange));
             let ticket = Ticket::new(shared, Arc::clone(&exchange), &call);
             let ends_with_caller = settings.cancel_on_disconnect || shared.entry;
             let replica = Arc::clone(self);
-            let life = async move { exchange.answer(replica.live(&settings, &disturbance, &call).await) };
+            let life = async move {
+                let outcome = replica.live(&settings, &disturbance, &call).await;
+                // As long as there is work, whether or not somebody still waits for it.
+                if let Some(place) = place {
+                    Place::ended(*place, &outcome);
+                }
+                exchange.answer(outcome)
+            };
             if ends_with_caller {
                 // In a box, as the task of the other case is: it is much larger than the rest of this future.
                 Box::pin(life).await;

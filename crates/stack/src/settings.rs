@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use pumphandle_core::gate::{CoDel, Discipline};
 use pumphandle_core::{Dur, Share};
+use pumphandle_policy::concurrency_limit::ConcurrencyLimit;
 use pumphandle_policy::load_shed::LoadShed;
 use pumphandle_policy::rate_limit::RateLimit;
 use pumphandle_policy::retry_quota::RetryQuota;
@@ -57,6 +58,10 @@ pub struct ServiceSettings {
     /// Let only so many calls per second in, through each replica. As many as there are if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub door_rate_limit: Option<RateLimit>,
+    /// Let only so many calls in at a time, into each replica, by what their latency tells. As many as there are
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_concurrency_limit: Option<ConcurrencyLimit>,
     /// Refuse retries above a share of first attempts. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_quota: Option<RetryQuota>,
@@ -81,6 +86,7 @@ impl Default for ServiceSettings {
             cancel_on_disconnect: false,
             load_shed: None,
             door_rate_limit: None,
+            door_concurrency_limit: None,
             retry_quota: None,
             calls: Calls::default(),
             with: Policies::default(),
@@ -143,7 +149,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 13] = [
+    pub const FIELDS: [&'static str; 14] = [
         "replicas",
         "workers",
         "queue",
@@ -154,6 +160,7 @@ impl ServiceSettings {
         "cancel_on_disconnect",
         "load_shed",
         "door_rate_limit",
+        "door_concurrency_limit",
         "retry_quota",
         "calls",
         "with",
@@ -187,6 +194,9 @@ impl ServiceSettings {
         }
         if let Some(limit) = &self.door_rate_limit {
             wrong.extend(under("door_rate_limit", limit.check()));
+        }
+        if let Some(limit) = &self.door_concurrency_limit {
+            wrong.extend(under("door_concurrency_limit", limit.check()));
         }
         wrong.extend(under("with", self.with.check()));
         wrong
