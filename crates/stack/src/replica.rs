@@ -99,6 +99,7 @@ impl Replica {
             room: settings.queue.size.unwrap_or(UNLIMITED),
             discipline: settings.queue.order,
             codel: settings.queue.codel,
+            adaptive: settings.queue.adaptive_lifo,
             drop_expired: settings.queue.drop_expired,
         });
         self.rate.changed(settings.door_rate_limit.as_ref());

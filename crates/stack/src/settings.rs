@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
-use pumphandle_core::gate::{CoDel, Discipline};
+use pumphandle_core::gate::{AdaptiveLifo, CoDel, Discipline};
 use pumphandle_core::{Dur, Share};
 use pumphandle_policy::concurrency_limit::ConcurrencyLimit;
 use pumphandle_policy::load_shed::LoadShed;
@@ -112,6 +112,10 @@ pub struct Queue {
     /// Drop calls at the head while the wait has been too long for a while. None is dropped if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codel: Option<CoDel>,
+    /// First in, first out while the queue is short-lived, last in, first out with a short patience while it is
+    /// not: instead of `order` and `codel`. Not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive_lifo: Option<AdaptiveLifo>,
     /// Drop calls whose deadline has passed instead of serving them. Needs callers that propagate deadlines
     /// (`propagate_deadline`). All are served if absent.
     #[serde(default)]
@@ -171,6 +175,14 @@ impl ServiceSettings {
         let mut wrong = Vec::new();
         if self.workers == Some(0) {
             wrong.push(Wrong::at("workers", "a service has at least one worker"));
+        }
+        if self.queue.adaptive_lifo.is_some() && self.queue.codel.is_some() {
+            let message = "it has a controlled delay of its own: leave out `codel`";
+            wrong.push(Wrong::at("queue.adaptive_lifo", message));
+        }
+        if self.queue.adaptive_lifo.is_some() && self.queue.order == Discipline::Lifo {
+            let message = "it decides itself who is served next: leave out `order`";
+            wrong.push(Wrong::at("queue.adaptive_lifo", message));
         }
         if self.replicas == 0 {
             wrong.push(Wrong::at("replicas", "a service has at least one replica"));
