@@ -106,7 +106,15 @@ struct Model<'a> {
 
 impl<'a> Model<'a> {
     fn new(gate: &'a Gate, stock: &'a Stock) -> Model<'a> {
-        Model { gate, stock, rules: Rules::default(), callers: Vec::new(), line: Vec::new(), standing_since: now(), held: 0 }
+        Model {
+            gate,
+            stock,
+            rules: Rules::default(),
+            callers: Vec::new(),
+            line: Vec::new(),
+            standing_since: now(),
+            held: 0,
+        }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -221,8 +229,7 @@ impl<'a> Model<'a> {
                 Some(_) => self.overloaded(),
                 None => self.rules.discipline == Discipline::Lifo,
             };
-            let next =
-                if lifo { self.line.pop().expect("it is not empty") } else { self.line.remove(0) };
+            let next = if lifo { self.line.pop().expect("it is not empty") } else { self.line.remove(0) };
             let decided = if self.expired(self.callers[next].deadline) {
                 Err(Refused::Expired)
             } else if self.overdue(next) {
