@@ -64,6 +64,9 @@ catalogue! {
         Fallbacks = "fallbacks": "Calls answered by a fallback value.";
         PoolTimeouts = "pool_timeouts": "Attempts that got no pooled connection in time.";
         Limited = "limited": "Attempts that a limit refused: a rate limit, a bulkhead, a quota.";
+        Hedges = "hedges": "Attempts sent because an earlier one of their call had not been answered yet.";
+        HedgesWon = "hedges_won": "Hedges whose answer came first.";
+        HedgesDenied = "hedges_denied": "Hedges that their limit refused.";
         Disturbed = "disturbed": "Attempts that a trigger delayed, failed, held, or left hanging.";
     }
 }
@@ -79,6 +82,8 @@ catalogue! {
         BackingOff = "backing_off": "Calls waiting to try again.";
         PoolWaiting = "pool_waiting": "Attempts waiting for a pooled connection.";
         PoolActive = "pool_active": "Pooled connections in use.";
+        BulkheadWaiting = "bulkhead_waiting": "Attempts waiting for a place in a bulkhead.";
+        BulkheadActive = "bulkhead_active": "Places of a bulkhead that are taken.";
         RateWaiting = "rate_waiting": "Attempts waiting for their turn under a rate limit.";
     }
 }

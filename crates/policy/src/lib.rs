@@ -14,8 +14,10 @@
 
 pub mod attempt_timeout;
 pub mod breaker;
+pub mod bulkhead;
 pub mod concurrency_limit;
 pub mod deadline;
+pub mod hedge;
 pub mod load_shed;
 pub mod pool;
 pub mod query_timeout;
@@ -26,6 +28,7 @@ pub mod retry_quota;
 pub mod shelf;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod tower_edge;
 
 use std::sync::Arc;

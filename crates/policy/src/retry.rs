@@ -74,7 +74,8 @@ pub enum RetryOn {
 }
 
 impl RetryOn {
-    fn includes(self, error: CallError) -> bool {
+    /// Whether this names `error`.
+    pub(crate) fn includes(self, error: CallError) -> bool {
         matches!(
             (self, error),
             (RetryOn::Timeout, CallError::Timeout)
