@@ -4,7 +4,8 @@
 //! Prevents: the queue in which everything is too late, without anybody having to know the number of workers
 //! behind it. Can cause: a limit that follows the outage. All of these algorithms compare the present latency
 //! with one that they believe to be that of an idle service; when they measured it while the service was slow,
-//! slow is the measure (`scenarios/policies/`). And refusals of short bursts that a queue would have absorbed.
+//! slow is the measure
+//! (`scenarios/policies/limit-learns-the-outage.yaml`). And refusals of short bursts that a queue would have absorbed.
 //!
 //! The algorithms are pure and stand apart ([`aimd`], [`gradient2`], [`gradient`], [`vegas`]); this is what
 //! counts calls and applies them, as in Netflix concurrency-limits: an answer is a sample; a timeout or a

@@ -3,8 +3,9 @@
 //!
 //! Prevents: a caller that takes all of a service's capacity, and a queue that fills faster than it is
 //! emptied. Can cause: refusals while there is room, since it knows a number and not the service; an overload
-//! that it was meant to prevent, when its burst is as large as the queue behind it, or when the service has
-//! become slower than the number; and, with `max_wait`, a queue that nobody drew.
+//! that it was meant to prevent, when its burst is as large as the queue behind it
+//! (`scenarios/policies/burst-as-large-as-the-queue.yaml`), or when the service has become slower than the
+//! number; and, with `max_wait`, a queue that nobody drew.
 //!
 //! The limiter is `governor`'s generic cell rate algorithm (ITU-T I.371: a leaky bucket as a meter), on the
 //! clock of the run. What waits stands in one line, first in first out, of which only the first looks at the
