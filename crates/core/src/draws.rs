@@ -34,8 +34,10 @@ pub enum Stream {
     Balance = 10,
     /// Whether a call is shed or throttled.
     Shed = 11,
+    /// Of which class an arrival is.
+    Class = 12,
     /// How much longer than others one is advised to wait.
-    Advice = 12,
+    Advice = 14,
     /// When an adaptive limit measures anew.
     Probe = 13,
 }

@@ -14,7 +14,7 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventKind {
-    /// A user request became due. a: arrival.
+    /// A user request became due. a: arrival; b: its class.
     Arrival = 1,
     /// A user request was resolved. a: arrival; b: 0 good answer, 1 degraded, else 1 + error.
     Resolved = 2,

@@ -66,6 +66,7 @@ catalogue! {
         Limited = "limited": "Attempts that a limit refused: a rate limit, a bulkhead, a quota.";
         Hedges = "hedges": "Attempts sent because an earlier one of their call had not been answered yet.";
         HedgesWon = "hedges_won": "Hedges whose answer came first.";
+        AdviceHeeded = "advice_heeded": "Refusals after which the service's advice was followed: to wait, or not to try again.";
         HedgesDenied = "hedges_denied": "Hedges that their limit refused.";
         Disturbed = "disturbed": "Attempts that a trigger delayed, failed, held, or left hanging.";
     }

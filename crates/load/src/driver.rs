@@ -10,6 +10,7 @@ use pumphandle_core::time::{self, Order, Origin, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Call, Service, World};
 
+use crate::classes::Classifier;
 use crate::ledger::Ledger;
 use crate::plan::{Closed, Plan, think};
 
@@ -20,6 +21,8 @@ pub struct Target {
     pub entry: Arc<dyn Service>,
     /// What becomes of them.
     pub ledger: Arc<Ledger>,
+    /// Of which class each of them is.
+    pub classes: Classifier,
     /// Draws and event log.
     pub world: Arc<World>,
 }
@@ -28,8 +31,10 @@ impl Target {
     /// One user, from the due time to the answer.
     async fn visit(self, arrival: u64, due: Time) {
         self.ledger.begun(due, now());
-        self.world.record(EventKind::Arrival, u8::MAX, arrival, 0);
-        let outcome = self.entry.call(Call::arriving(arrival)).await;
+        let class = self.classes.class_of(&self.world.draws, arrival);
+        self.world.record(EventKind::Arrival, u8::MAX, arrival, u64::from(class.0));
+        let criticality = self.classes.criticality_of(class);
+        let outcome = self.entry.call(Call { class, criticality, ..Call::arriving(arrival) }).await;
         self.ledger.resolved(due, now(), &outcome);
         self.world.record(EventKind::Resolved, u8::MAX, arrival, outcome_code(&outcome));
     }

@@ -7,9 +7,9 @@
 //! its own compartment (Nygard, "Release It!", 2nd edition, 2018, chapter 5).
 //!
 //! Can cause: refusals on an ordinary day, if it is as wide as the *mean* number of calls under way and not as
-//! their peak; and a cap that nobody remembers, under which a faster service is no help. With a wait it can
-//! cause what it is there to prevent: those who wait for a place hold the caller's workers too.
-//! `scenarios/policies/bulkhead-with-a-long-wait.yaml`.
+//! their peak: `scenarios/policies/bulkhead-as-wide-as-the-mean.yaml`. A cap that nobody remembers, which
+//! scales with nothing. And with a long wait, what it is there to prevent: those who wait for a place hold the
+//! caller's workers too.
 //!
 //! Why not the pool? A pool's connections are shared resources of the called service, and waiting for one is
 //! part of an attempt; a bulkhead protects the *caller*. It therefore refuses at once if not told otherwise,

@@ -12,6 +12,7 @@
 //! To add one: write its file with `Settings`, the policy and its `layer`, and add one line to the list in
 //! [`shelf`]. Scenario files, `--set`, the schema and the chain know it from there.
 
+pub mod advice;
 pub mod attempt_timeout;
 pub mod breaker;
 pub mod bulkhead;

@@ -19,6 +19,10 @@
 //! And it is blind where the service does not refuse but answers late: timeouts count as accepted unless
 //! `on` names them.
 //!
+//! A request counts when its outcome is known. With those under way counted as not accepted yet, as the book's
+//! words allow, a client that has just started would refuse its first users while it waits for the first
+//! answers.
+//!
 //! It stands outside of the breaker, which would take local refusals for the service's, and inside of the
 //! bulkhead, whose refusals never were requests to the service.
 
@@ -102,7 +106,7 @@ impl Counts {
         ((requests - settings.k * accepts) / (requests + 1.0)).max(0.0)
     }
 
-    /// A request that the client wanted to send, whether or not it was.
+    /// A request that was refused, by the service or locally, or accepted.
     pub fn request(&mut self, at: Time, settings: &Throttle) {
         self.slice(at, settings.window.0).1 += 1;
         self.requests += 1;
@@ -174,14 +178,16 @@ impl Throttling {
         self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the request, and tosses the coin.
+    /// Tosses the coin.
     fn lets_go(&self, throttle: &Throttle, call: &Call) -> bool {
         let at = now();
         let mut switch = self.lock();
         let probability = switch.counts.refuses(at, throttle);
-        switch.counts.request(at, throttle);
-        drop(switch);
-        !self.world.draws.chance(probability, Stream::Shed, self.subject, call.path)
+        let refuses = self.world.draws.chance(probability, Stream::Shed, self.subject, call.path);
+        if refuses {
+            switch.counts.request(at, throttle);
+        }
+        !refuses
     }
 }
 
@@ -195,8 +201,10 @@ struct Sent<'a> {
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
+        let mut switch = self.throttling.lock();
+        switch.counts.request(now(), self.throttle);
         if !self.refused {
-            self.throttling.lock().counts.accept(now(), self.throttle);
+            switch.counts.accept(now(), self.throttle);
         }
     }
 }

@@ -160,7 +160,8 @@ impl Stack {
     /// If there is no such service: settings are checked before.
     pub fn set(&self, service: &str, settings: ServiceSettings) {
         let node = &self.nodes[service];
-        // Of what is set, without what is absent: a new kind of setting must not change the logs of old files.
+        // As a file would say it, without what is absent: a policy that is added to the rig changes no log of a
+        // scenario that has never heard of it.
         let text = serde_json::to_string(&settings).expect("settings are plain data");
         let key = name_key(service);
         self.world.record(EventKind::Setting, node.shared.number, key, mix(name_key(&text)));
@@ -223,7 +224,7 @@ fn scale(node: &ServiceNode, others: &IndexMap<String, Arc<ServiceNode>>, wiring
     let shared = &node.shared;
     node.scale(count, |ordinal| {
         let settings = shared.settings.snapshot();
-        let edges = settings.calls.names().iter().map(|callee| {
+        let edges = settings.callees().map(|callee| {
             let surroundings = Surroundings {
                 world: Arc::clone(&shared.world),
                 meter: Arc::clone(&shared.meter),

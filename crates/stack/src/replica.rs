@@ -17,6 +17,7 @@ use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use pumphandle_policy::advice::Outflow;
 use pumphandle_policy::concurrency_limit::{self, Place};
 use pumphandle_policy::rate_limit::{Limiter, RateLimit};
 use pumphandle_policy::retry_quota::Quota;
@@ -25,6 +26,7 @@ use slab::Slab;
 use crate::assembly::Edge;
 use crate::disturbance::Disturbance;
 use crate::processor::Processor;
+use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
 
 /// What the replicas of one service share.
@@ -64,6 +66,7 @@ pub struct Replica {
     quota: Quota,
     rate: Limiter,
     concurrency: Arc<concurrency_limit::Limiter>,
+    outflow: Outflow,
     down_until: AtomicU64,
 }
 
@@ -82,6 +85,7 @@ impl Replica {
             quota: Quota::default(),
             rate: Limiter::default(),
             concurrency: concurrency_limit::Limiter::new(world, meter, key),
+            outflow: Outflow::default(),
             down_until: AtomicU64::new(0),
         };
         replica.refresh();
@@ -134,21 +138,28 @@ impl Replica {
             shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
             if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
                 shared.meter.count(Flow::Limited);
+                self.advise(&settings, &call);
                 return Err(CallError::Limited);
             }
             if let Some(limit) = settings.door_rate_limit.as_ref().filter(|limit| limit.enabled) {
                 // In a box, as the way to the door: hardly any service has one.
-                Box::pin(self.wait_for_turn(limit, &call)).await?;
+                if let Err(limited) = Box::pin(self.wait_for_turn(limit, &call)).await {
+                    self.advise(&settings, &call);
+                    return Err(limited);
+                }
             }
             let inside = shared.meter.stock(StockName::Inside);
-            if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
+            let shed = settings.load_shed.as_ref();
+            if shed.is_some_and(|it| it.refuses(inside.read(now()).level, call.criticality))
                 || self.is_full(&settings)
             {
-                return self.reject(&call);
+                return self.reject(&settings, &call);
             }
             let mut place = None;
             if settings.door_concurrency_limit.as_ref().is_some_and(|limit| limit.enabled) {
-                let Some(entered) = self.concurrency.enter(call.path) else { return self.reject(&call) };
+                let Some(entered) = self.concurrency.enter(call.path) else {
+                    return self.reject(&settings, &call);
+                };
                 place = Some(Box::new(entered));
             }
             let exchange = Exchange::new(call.caller.take());
@@ -221,11 +232,25 @@ impl Replica {
             })
     }
 
-    fn reject(&self, call: &Call) -> Outcome {
+    fn reject(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let Shared { meter, world, number, .. } = &*self.shared;
         meter.count(Flow::Rejected);
+        self.advise(settings, call);
         world.record(EventKind::Rejected, *number, call.arrival, call.path.id());
         Err(CallError::Overloaded)
+    }
+
+    /// Leaves advice beside a refusal, where somebody would heed it.
+    fn advise(&self, settings: &ServiceSettings, call: &Call) {
+        let (Some(advice), Some(slot)) = (&settings.advice, &call.advice) else { return };
+        let Shared { meter, world, subject, .. } = &*self.shared;
+        let at = now();
+        let [waiting, working] = [StockName::Queue, StockName::Working].map(|it| meter.stock(it).read(at));
+        let outflow = self.outflow.per_s(at, working.outflow);
+        let u = world.draws.uniform(Stream::Advice, *subject, call.path);
+        if let Some(advice) = advice.now(waiting.level + working.level, outflow, u) {
+            slot.leave(advice);
+        }
     }
 
     /// The work, for as long as the replica lives and within the time that the call allows.
@@ -265,7 +290,7 @@ impl Replica {
                 meter.count(Flow::Expired);
                 return Err(CallError::Expired);
             }
-            Err(Refused::Full | Refused::Shed) => return self.reject(call),
+            Err(Refused::Full | Refused::Shed) => return self.reject(settings, call),
         };
         let _working = meter.stock(StockName::Working).inside();
         let busy = Busy { meter, caller: call.caller.as_deref(), since: now() };
@@ -274,7 +299,7 @@ impl Replica {
             meter.count(Flow::Disturbed);
             std::future::pending::<()>().await;
         }
-        if let Some(takes) = &settings.service_time {
+        if let Some(takes) = self.work_of(settings, call) {
             let _in_service = meter.stock(StockName::InService).inside();
             let demand = takes.draw(&world.draws, *subject, call.path);
             self.processor.work(demand, call.path.id()).await;
@@ -284,9 +309,26 @@ impl Replica {
         self.conclude(settings, call, outcome)
     }
 
+    /// How much work the call is.
+    fn work_of<'a>(&self, settings: &'a ServiceSettings, call: &Call) -> Option<&'a ServiceTime> {
+        let of_class = || settings.service_time_of.get(self.shared.world.class_name(call.class)?);
+        let own = if settings.service_time_of.is_empty() { None } else { of_class() };
+        own.or(settings.service_time.as_ref())
+    }
+
+    /// Which edge the handler's `i`-th call takes.
+    fn way(&self, settings: &ServiceSettings, call: &Call, i: usize) -> usize {
+        match self.shared.world.class_name(call.class) {
+            Some(class) if !settings.route.is_empty() => settings.routed(class, i),
+            _ => i,
+        }
+    }
+
     async fn call_others(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let mut answer = Reply::default();
-        for (i, edge) in (0_u32..).zip(&self.edges) {
+        for i in 0..settings.calls.names().len() {
+            let edge = &self.edges[self.way(settings, call, i)];
+            let i = i as u32;
             let child = Call { path: call.path.call(i), attempt: 0, kill_after: None, ..call.clone() };
             let reply = edge.call(&settings.with, child).await?;
             answer.degraded |= reply.degraded;

@@ -10,7 +10,7 @@ use pumphandle_core::meter::StockName;
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
-use pumphandle_load::{Ledger, Plan, Tally};
+use pumphandle_load::{Classifier, Ledger, Plan, Tally};
 use pumphandle_stack::Stack;
 
 use crate::plan::{Action, ArmPlan, spikes};
@@ -62,7 +62,12 @@ pub async fn conduct(
     let end = Time::ZERO + scenario.duration.0;
     let world = Arc::clone(stack.world());
     let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
-    let target = Target { entry: stack.entry(), ledger: Arc::clone(&ledger), world: Arc::clone(&world) };
+    let target = Target {
+        entry: stack.entry(),
+        ledger: Arc::clone(&ledger),
+        classes: Classifier::new(&scenario.load.classes),
+        world: Arc::clone(&world),
+    };
     match (&scenario.load.arrivals, generator) {
         (Arrivals::Closed(closed), _) => driver::closed_loop(&target, closed, end),
         (_, Generator::Outside(send)) => send(target),
@@ -187,7 +192,7 @@ fn attempts(stack: &Stack) -> u64 {
 
 /// Builds the stack of `arm` under `seed` in memory and runs it, on the clock of this thread.
 pub async fn conduct_in_memory(scenario: &Scenario, arm: &ArmPlan, seed: u64, keep_events: bool) -> SeedRun {
-    let world = World::new(seed, keep_events);
+    let world = World::with_classes(seed, keep_events, scenario.class_names());
     let stack = Arc::new(Stack::start(world, &arm.settings));
     conduct(scenario, arm, stack, Generator::Within, std::future::pending()).await
 }

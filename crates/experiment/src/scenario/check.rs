@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use pumphandle_core::Dur;
+use pumphandle_stack::ServiceSettings;
 use pumphandle_stack::settings::{StackSettings, callees_first, check_graph};
 
 use super::paths::{self, Sentence, below, unknown};
@@ -84,10 +85,22 @@ fn services(scenario: &Scenario, problems: &mut Problems) {
         for wrong in service.check() {
             problems.at_value(&below(root.join(name), &wrong.path), wrong.message);
         }
+        for (setting, sentence) in unknown_classes(scenario, service) {
+            report(problems, root.join(name).join(setting), Part::Value, sentence);
+        }
     }
     if problems.is_empty() {
         calls(services, &root, problems);
     }
+}
+
+/// The settings of `service` that name a class of requests that the load does not have.
+fn unknown_classes(scenario: &Scenario, service: &ServiceSettings) -> Vec<(&'static str, Sentence)> {
+    let classes = &scenario.load.classes;
+    let strange = service.named_classes().filter(|(_, class)| !classes.contains_key(*class));
+    strange
+        .map(|(setting, class)| (setting, unknown("class", class, classes.keys().map(String::as_str))))
+        .collect()
 }
 
 fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
@@ -103,8 +116,11 @@ fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
     let Ok(order) = callees_first(services) else { return };
     let mut cost: BTreeMap<&str, u64> = BTreeMap::new();
     for (name, service) in order.iter().filter_map(|name| services.get_key_value(name)) {
+        // A route may replace any of its calls by the dearest of those that stand by.
+        let standby = service.standby.names().iter().filter_map(|callee| cost.get(callee.as_str()).copied());
+        let dearest = standby.max().unwrap_or(0);
         let inner = service.calls.names().iter().filter_map(|callee| cost.get(callee.as_str()));
-        cost.insert(name, inner.fold(1, |all, one| all.saturating_add(*one)));
+        cost.insert(name, inner.fold(1, |all, one| all.saturating_add(*one.max(&dearest))));
     }
     if let Some((entry, &all)) = services.keys().next().and_then(|entry| cost.get_key_value(entry.as_str()))
         && all > MAX_CALLS
@@ -116,6 +132,9 @@ fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
 
 fn load(scenario: &Scenario, problems: &mut Problems) {
     let root = place(["load"]);
+    for class in scenario.load.classes.keys().filter(|class| !is_name(class)) {
+        problems.at_key(&root.join("classes").join(class), NAMES);
+    }
     for (at, message) in scenario.load.check() {
         problems.at_value(&below(root.clone(), &at), message);
     }
@@ -219,7 +238,9 @@ fn does(scenario: &Scenario, does: &Does, place: &Path, service: Option<&str>, p
     let at_service = place.join("service");
     match (does, scenario.services.get(service)) {
         (_, None) => report(problems, at_service, Part::Value, no_service(scenario, service)),
-        (Does::SlowDown(_), Some(settings)) if settings.service_time.is_none() => {
+        (Does::SlowDown(_), Some(settings))
+            if settings.service_time.is_none() && settings.service_time_of.is_empty() =>
+        {
             let message = format!("`{service}` has no service_time: no work of its own could be slower");
             problems.at_value(&at_service, message);
         }
@@ -296,6 +317,14 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
         if let Err(wrong) = paths::set_all_of(&mut now, set, document, &place) {
             problems.extend(wrong);
             all_right = false;
+        }
+        for (name, service) in now.iter().filter(|(name, service)| before.get(*name) != Some(service)) {
+            for (setting, (message, help)) in unknown_classes(scenario, service) {
+                let path = set.keys().find(|path| path.starts_with(&format!("{name}.{setting}")));
+                let at = path.map_or(place.clone(), |path| place.join(path));
+                report(problems, at, Part::Value, (message, help));
+                all_right = false;
+            }
         }
         // Only of a step that does nothing at all: a change may spell out what is so already.
         if all_right && !restarts && now == before {

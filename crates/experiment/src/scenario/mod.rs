@@ -140,6 +140,11 @@ impl Scenario {
         Some((from, ends.and_then(|ends| ends.into_iter().max())))
     }
 
+    /// The names of the classes of requests, in their order.
+    pub fn class_names(&self) -> Vec<String> {
+        self.load.classes.keys().cloned().collect()
+    }
+
     /// Width of the bins by which good shares are judged, in whole seconds: at least 5 s and 200 arrivals.
     pub fn bin_s(&self) -> usize {
         let arrivals = self.load.base_rate().filter(|&rate| rate > 0.0).map_or(0.0, |rate| 200.0 / rate);

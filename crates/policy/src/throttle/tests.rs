@@ -86,6 +86,15 @@ fn a_healthy_service_gets_everything_whether_it_answers_fails_or_is_left() {
 }
 
 #[test]
+fn a_client_that_has_just_started_refuses_nobody_while_it_waits_for_the_first_answers() {
+    simulate(async {
+        let rig = Rig::new(r#"{"throttle": {"k": 1}}"#, &Script::always(millis(500), FINE));
+        assert!(rig.many(1_000, millis(1)).await.iter().all(|outcome| *outcome == FINE));
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_service_that_refuses_all_is_asked_less_and_less_and_all_again_once_the_window_has_passed() {
     simulate(async {
         let bad = Arc::new(std::sync::atomic::AtomicBool::new(true));
