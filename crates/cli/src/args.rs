@@ -24,11 +24,14 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Print a scenario file.
     Show {
-        /// A name of `pumphandle list`, or a path.
+        /// A name of `pumphandle list`, a preset, or a path.
         scenario: String,
     },
     /// Print the JSON Schema of scenario files.
     Schema,
+    /// Measure things side by side on the incidents.
+    #[command(subcommand)]
+    Compare(Compare),
     /// Print an event log of a run.
     Events(EventsArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
@@ -44,6 +47,9 @@ pub(crate) struct RunArguments {
     /// A lever to pull beside the control; may be repeated. `NAME@start`: in place from the start.
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     pub(crate) lever: Vec<String>,
+    /// Put published defaults on a service's calls, pulled and standing: client=envoy; may be repeated.
+    #[arg(long, value_name = "SERVICE=NAME")]
+    pub(crate) preset: Vec<String>,
     /// Every lever, pulled and standing.
     #[arg(long)]
     pub(crate) all: bool,
@@ -75,6 +81,36 @@ pub(crate) struct RunArguments {
     /// Where to put the results. Default: a folder below `runs`.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Runs at a time. Default: one per processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Compare {
+    /// Published defaults of libraries, each standing on the calls of the incident's client.
+    Presets(PresetsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PresetsArguments {
+    /// Names of `pumphandle list`, or paths. Default: all that are built in.
+    pub(crate) scenarios: Vec<String>,
+    /// Only these; may be repeated. Default: all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Vec<String>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// How many seeds, counted up from the first.
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u64).range(6..=100_000))]
+    pub(crate) seeds: u64,
+    /// As one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As the page docs/presets.md, with every value and its source.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
     /// Runs at a time. Default: one per processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,

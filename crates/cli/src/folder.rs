@@ -98,8 +98,11 @@ fn series(file: &Path, measured: &Measured) -> anyhow::Result<()> {
                         )
                     })
                     .collect();
-                let line = json!({ "t": second + 1, "arm": arm.plan.name, "seed": seed, "service": name,
-                                   "stocks": stocks, "flows": flows, "replicas": row.replicas });
+                let mut line = json!({ "t": second + 1, "arm": arm.plan.name, "seed": seed, "service": name,
+                                       "stocks": stocks, "flows": flows, "replicas": row.replicas });
+                if row.concurrency_limit > 0 {
+                    line["concurrency_limit"] = json!(row.concurrency_limit);
+                }
                 serde_json::to_writer(&mut out, &line)?;
                 out.write_all(b"\n")?;
             }

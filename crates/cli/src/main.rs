@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod doctor;
 mod events;
 mod folder;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Compare};
 
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::List(arguments) => scenarios::list(&arguments),
         Command::Show { scenario } => scenarios::show(&scenario),
         Command::Schema => scenarios::schema(),
+        Command::Compare(Compare::Presets(arguments)) => compare::presets(&arguments),
         Command::Events(arguments) => events::print(&arguments),
         Command::Laws(arguments) => laws::laws(&arguments),
         Command::Doctor => doctor::examine(),

@@ -10,6 +10,7 @@ use pumphandle_core::meter::Meter;
 use pumphandle_experiment::document::suggest;
 use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
+use pumphandle_experiment::presets as experiment_presets;
 use pumphandle_experiment::result::{Machine, Story};
 use pumphandle_experiment::scenario::read::Checked;
 use pumphandle_experiment::scenario::{Mode, Scenario, check, overrides};
@@ -25,7 +26,8 @@ const SEEDS: u64 = 6;
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let mut checked = scenarios::load(&arguments.scenario)?;
     change(&mut checked, arguments)?;
-    let arms = arms(&checked.scenario, arguments)?;
+    let presets = presets(&mut checked.scenario, arguments)?;
+    let arms = arms(&checked.scenario, arguments, &presets)?;
     let count = arguments.seeds.unwrap_or(if arguments.clock == Clock::Real { 1 } else { SEEDS });
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
     let stop = stop_flag();
@@ -119,7 +121,20 @@ fn assignments(arguments: &RunArguments) -> Vec<String> {
         .collect()
 }
 
-fn arms(scenario: &Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<ArmPlan>> {
+/// Adds the asked presets to the scenario's levers; returns their names.
+fn presets(scenario: &mut Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for asked in &arguments.preset {
+        let Some((service, name)) = asked.split_once('=') else {
+            bail!("expected SERVICE=NAME, such as client=envoy, found `{asked}`");
+        };
+        let preset = scenarios::preset(name)?;
+        names.push(experiment_presets::add(scenario, service, &preset).map_err(anyhow::Error::msg)?);
+    }
+    Ok(names)
+}
+
+fn arms(scenario: &Scenario, arguments: &RunArguments, presets: &[String]) -> anyhow::Result<Vec<ArmPlan>> {
     let mut arms = vec![plan::control(scenario)];
     let mut wanted: Vec<(String, Mode)> = Vec::new();
     if arguments.all {
@@ -128,6 +143,9 @@ fn arms(scenario: &Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<Arm
             wanted.extend(levers.map(|(name, _)| (name.clone(), mode)));
         }
     }
+    let asked = if arguments.all { &[] } else { presets };
+    wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Pulled)));
+    wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Standing)));
     for asked in &arguments.lever {
         let (name, mode) = match asked.strip_suffix("@start") {
             Some(name) => (name, Mode::Standing),
@@ -167,6 +185,7 @@ fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall
 fn command(arguments: &RunArguments, seeds: u64) -> String {
     let mut words = vec!["pumphandle run".to_owned(), quoted(&arguments.scenario)];
     words.extend(arguments.lever.iter().map(|lever| format!("--lever {}", quoted(lever))));
+    words.extend(arguments.preset.iter().map(|preset| format!("--preset {}", quoted(preset))));
     if arguments.all {
         words.push("--all".to_owned());
     }

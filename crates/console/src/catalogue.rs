@@ -49,6 +49,7 @@ pub(crate) enum Source {
     Inflow(StockName),
     Outflow(StockName),
     Breaker,
+    ConcurrencyLimit,
 }
 
 impl Source {
@@ -59,6 +60,7 @@ impl Source {
             Source::Inflow(stock) => meter.stock(stock).inflow,
             Source::Outflow(stock) => meter.stock(stock).outflow,
             Source::Breaker => meter.breaker as u64,
+            Source::ConcurrencyLimit => meter.concurrency_limit,
         }
     }
 }
@@ -67,7 +69,7 @@ impl Source {
 pub fn catalogue() -> Vec<MetricSpec> {
     let flows = Flow::ALL.iter().map(|flow| of_flow(*flow));
     let stocks = StockName::ALL.iter().flat_map(|stock| of_stock(*stock));
-    flows.chain(stocks).chain([breaker()]).collect()
+    flows.chain(stocks).chain([breaker(), concurrency_limit()]).collect()
 }
 
 fn spec(name: String, kind: Kind, help: String, source: Source) -> MetricSpec {
@@ -107,6 +109,11 @@ fn breaker() -> MetricSpec {
     spec("breaker_state".to_owned(), Kind::Gauge, help, Source::Breaker)
 }
 
+fn concurrency_limit() -> MetricSpec {
+    let help = "Adaptive concurrency limits, those of all replicas and edges added: 0 where there is none.";
+    spec("concurrency_limit".to_owned(), Kind::Gauge, help.to_owned(), Source::ConcurrencyLimit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +124,7 @@ mod tests {
         let all = catalogue();
         let names: BTreeSet<_> = all.iter().map(|spec| spec.name.as_str()).collect();
         assert_eq!(names.len(), all.len());
-        assert_eq!(all.len(), Flow::ALL.len() + 3 * StockName::ALL.len() + 1);
+        assert_eq!(all.len(), Flow::ALL.len() + 3 * StockName::ALL.len() + 2);
         for flow in Flow::ALL {
             assert!(all.iter().any(|s| [Source::Flow(*flow), Source::Nanos(*flow)].contains(&s.source)));
         }

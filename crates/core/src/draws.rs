@@ -38,6 +38,8 @@ pub enum Stream {
     Class = 12,
     /// How much longer than others one is advised to wait.
     Advice = 14,
+    /// When an adaptive limit measures anew.
+    Probe = 13,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.

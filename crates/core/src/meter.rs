@@ -85,6 +85,7 @@ catalogue! {
         PoolActive = "pool_active": "Pooled connections in use.";
         BulkheadWaiting = "bulkhead_waiting": "Attempts waiting for a place in a bulkhead.";
         BulkheadActive = "bulkhead_active": "Places of a bulkhead that are taken.";
+        RateWaiting = "rate_waiting": "Attempts waiting for their turn under a rate limit.";
     }
 }
 
@@ -211,6 +212,7 @@ pub struct Meter {
     flows: [AtomicU64; FLOWS],
     stocks: [Stock; STOCKS],
     breaker: AtomicU64,
+    limit: AtomicU64,
 }
 
 impl Default for Meter {
@@ -219,6 +221,7 @@ impl Default for Meter {
             flows: std::array::from_fn(|_| AtomicU64::new(0)),
             stocks: std::array::from_fn(|_| Stock::default()),
             breaker: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
         }
     }
 }
@@ -247,6 +250,13 @@ impl Meter {
         self.breaker.store(state as u64, Ordering::Relaxed);
     }
 
+    /// One of the service's adaptive concurrency limits, or none (0), has become another.
+    pub fn move_limit(&self, from: u64, to: u64) {
+        if from != to {
+            self.limit.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+        }
+    }
+
     /// Everything, at `now`.
     pub fn read(&self, now: Time) -> Snapshot {
         Snapshot {
@@ -258,6 +268,7 @@ impl Meter {
                 3 => BreakerState::Open,
                 _ => BreakerState::Absent,
             },
+            concurrency_limit: self.limit.load(Ordering::Relaxed),
         }
     }
 }
@@ -269,6 +280,8 @@ pub struct Snapshot {
     stocks: [StockReading; STOCKS],
     /// What the service's breaker was at.
     pub breaker: BreakerState,
+    /// Its adaptive concurrency limits, those of all replicas and edges added; 0 where there is none.
+    pub concurrency_limit: u64,
 }
 
 impl Default for Snapshot {

@@ -11,6 +11,7 @@
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves
+//! * [`presets`]: published defaults of libraries, as levers
 //! * [`laws`]: the rig itself, held to what is known
 
 pub mod claims;
@@ -19,6 +20,7 @@ pub mod laws;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
+pub mod presets;
 pub mod result;
 pub mod run;
 pub mod scenario;

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower::Layer;
 
-use crate::throttle;
 use crate::{Next, Patience, Settings, Surroundings, Wrong};
-use crate::{attempt_timeout, breaker, bulkhead, deadline, hedge, pool, query_timeout, retry, retry_budget};
+use crate::{attempt_timeout, breaker, bulkhead, concurrency_limit, deadline, hedge, pool, query_timeout};
+use crate::{rate_limit, retry, retry_budget, throttle};
 
 /// Declares the shelf. Each line: the policy's name in scenario files, its settings, and (unless it only
 /// lends its settings to another policy) its layer. Outermost first.
@@ -70,9 +70,16 @@ shelf! {
     // Inside of retries, or it would hedge whole series; outside of what bounds and limits an attempt, since a
     // hedge is one more attempt to all of them.
     hedge: hedge::Hedge => hedge::layer;
+    /// So many attempts per second and no more. As many as there are if absent.
+    // Inside of retries, which are attempts too; outside of the breaker, whom its refusals tell nothing.
+    rate_limit: rate_limit::RateLimit => rate_limit::layer;
     /// At most a number of attempts under way at a time. No limit if absent.
     // Outside of the breaker: its refusals say nothing of the service, and must not open a breaker on it.
     bulkhead: bulkhead::Bulkhead => bulkhead::layer;
+    /// So many attempts at a time and no more, by what their latency tells. As many as there are if absent.
+    // Where the bulkhead is, which it is with a number that nobody has to know; and outside of the attempt's
+    // timeout, since a timeout is what tells it most.
+    concurrency_limit: concurrency_limit::ConcurrencyLimit => concurrency_limit::layer;
     /// Send less while the service refuses. Everything is sent if absent.
     // Outside of the breaker, for the same reason; inside of the bulkhead, whose refusals were no requests.
     throttle: throttle::Throttle => throttle::layer;

@@ -10,6 +10,7 @@
 //! - [`html`]: the page (charts by plotly's script, which travels inside the page)
 //! - [`junit`], [`markdown`], [`check_text`]: claims, for machines, for job summaries, for people
 //! - [`baseline_diff`]: what changed between two lists of results, in sentences
+//! - [`presets`]: published defaults side by side
 //! - `words`, `levers`, `accumulate`: what all of them share
 
 mod accumulate;
@@ -19,6 +20,7 @@ mod html;
 mod junit;
 mod levers;
 mod markdown;
+pub mod presets;
 mod terminal;
 mod words;
 

@@ -18,6 +18,8 @@ use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
 use pumphandle_policy::advice::Outflow;
+use pumphandle_policy::concurrency_limit::{self, Place};
+use pumphandle_policy::rate_limit::{Limiter, RateLimit};
 use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
 
@@ -62,6 +64,8 @@ pub struct Replica {
     edges: Vec<Edge>,
     lives: Lives,
     quota: Quota,
+    rate: Limiter,
+    concurrency: Arc<concurrency_limit::Limiter>,
     outflow: Outflow,
     down_until: AtomicU64,
 }
@@ -69,7 +73,9 @@ pub struct Replica {
 impl Replica {
     /// A replica with nothing to do.
     pub fn new(shared: Arc<Shared>, ordinal: u32, edges: Vec<Edge>) -> Arc<Replica> {
-        let processor = Processor::start(mix(shared.subject ^ u64::from(ordinal)));
+        let key = mix(shared.subject ^ u64::from(ordinal));
+        let processor = Processor::start(key);
+        let (world, meter) = (Arc::clone(&shared.world), Arc::clone(&shared.meter));
         let replica = Replica {
             shared,
             workers: Gate::new(Rules::default()),
@@ -77,6 +83,8 @@ impl Replica {
             edges,
             lives: Lives::default(),
             quota: Quota::default(),
+            rate: Limiter::default(),
+            concurrency: concurrency_limit::Limiter::new(world, meter, key),
             outflow: Outflow::default(),
             down_until: AtomicU64::new(0),
         };
@@ -95,8 +103,11 @@ impl Replica {
             room: settings.queue.size.unwrap_or(UNLIMITED),
             discipline: settings.queue.order,
             codel: settings.queue.codel,
+            adaptive: settings.queue.adaptive_lifo,
             drop_expired: settings.queue.drop_expired,
         });
+        self.rate.changed(settings.door_rate_limit.as_ref());
+        self.concurrency.changed(settings.door_concurrency_limit.as_ref());
         self.processor.set_speed(settings.contention, disturbance.slow);
         for edge in &self.edges {
             edge.changed(&settings.with);
@@ -130,6 +141,13 @@ impl Replica {
                 self.advise(&settings, &call);
                 return Err(CallError::Limited);
             }
+            if let Some(limit) = settings.door_rate_limit.as_ref().filter(|limit| limit.enabled) {
+                // In a box, as the way to the door: hardly any service has one.
+                if let Err(limited) = Box::pin(self.wait_for_turn(limit, &call)).await {
+                    self.advise(&settings, &call);
+                    return Err(limited);
+                }
+            }
             let inside = shared.meter.stock(StockName::Inside);
             let shed = settings.load_shed.as_ref();
             if shed.is_some_and(|it| it.refuses(inside.read(now()).level, call.criticality))
@@ -137,12 +155,26 @@ impl Replica {
             {
                 return self.reject(&settings, &call);
             }
+            let mut place = None;
+            if settings.door_concurrency_limit.as_ref().is_some_and(|limit| limit.enabled) {
+                let Some(entered) = self.concurrency.enter(call.path) else {
+                    return self.reject(&settings, &call);
+                };
+                place = Some(Box::new(entered));
+            }
             let exchange = Exchange::new(call.caller.take());
             call.caller = Some(Arc::clone(&exchange));
             let ticket = Ticket::new(shared, Arc::clone(&exchange), &call);
             let ends_with_caller = settings.cancel_on_disconnect || shared.entry;
             let replica = Arc::clone(self);
-            let life = async move { exchange.answer(replica.live(&settings, &disturbance, &call).await) };
+            let life = async move {
+                let outcome = replica.live(&settings, &disturbance, &call).await;
+                // As long as there is work, whether or not somebody still waits for it.
+                if let Some(place) = place {
+                    Place::ended(*place, &outcome);
+                }
+                exchange.answer(outcome)
+            };
             if ends_with_caller {
                 // In a box, as the task of the other case is: it is much larger than the rest of this future.
                 Box::pin(life).await;
@@ -180,6 +212,15 @@ impl Replica {
             return Err(CallError::Failed);
         }
         Ok(())
+    }
+
+    /// A limit on the rate at the door: at once, or when it is the call's turn.
+    async fn wait_for_turn(&self, limit: &RateLimit, call: &Call) -> Result<(), CallError> {
+        // One who leaves while waiting is counted as one who leaves the queue is.
+        let mut leaves = Ticket::new(&self.shared, Exchange::new(None), call);
+        let passed = self.rate.pass(limit, &self.shared.meter, call.path.id()).await;
+        leaves.answered = true;
+        passed
     }
 
     /// Refusing at the door saves making a task only to refuse it.

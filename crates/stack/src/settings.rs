@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
-use pumphandle_core::gate::{CoDel, Discipline};
+use pumphandle_core::gate::{AdaptiveLifo, CoDel, Discipline};
 use pumphandle_core::{Dur, Share};
 use pumphandle_policy::advice::RefusalAdvice;
+use pumphandle_policy::concurrency_limit::ConcurrencyLimit;
 use pumphandle_policy::load_shed::LoadShed;
+use pumphandle_policy::rate_limit::RateLimit;
 use pumphandle_policy::retry_quota::RetryQuota;
 use pumphandle_policy::{Policies, Settings, Wrong};
 use schemars::JsonSchema;
@@ -58,6 +60,13 @@ pub struct ServiceSettings {
     /// Refuse calls above a number inside. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_shed: Option<LoadShed>,
+    /// Let only so many calls per second in, through each replica. As many as there are if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_rate_limit: Option<RateLimit>,
+    /// Let only so many calls in at a time, into each replica, by what their latency tells. As many as there are
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_concurrency_limit: Option<ConcurrencyLimit>,
     /// What to tell callers that are refused. Nothing if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<RefusalAdvice>,
@@ -92,6 +101,8 @@ impl Default for ServiceSettings {
             latency: Dur::default(),
             cancel_on_disconnect: false,
             load_shed: None,
+            door_rate_limit: None,
+            door_concurrency_limit: None,
             advice: None,
             retry_quota: None,
             calls: Calls::default(),
@@ -121,6 +132,8 @@ impl std::fmt::Debug for ServiceSettings {
             latency,
             cancel_on_disconnect,
             load_shed,
+            door_rate_limit,
+            door_concurrency_limit,
             advice,
             retry_quota,
             calls,
@@ -137,6 +150,12 @@ impl std::fmt::Debug for ServiceSettings {
         all.field("contention", contention).field("failure", failure).field("latency", latency);
         all.field("cancel_on_disconnect", cancel_on_disconnect);
         all.field("load_shed", load_shed).field("retry_quota", retry_quota).field("calls", calls);
+        if door_rate_limit.is_some() {
+            all.field("door_rate_limit", door_rate_limit);
+        }
+        if door_concurrency_limit.is_some() {
+            all.field("door_concurrency_limit", door_concurrency_limit);
+        }
         if advice.is_some() {
             all.field("advice", advice);
         }
@@ -168,6 +187,10 @@ pub struct Queue {
     /// Drop calls at the head while the wait has been too long for a while. None is dropped if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codel: Option<CoDel>,
+    /// First in, first out while the queue is short-lived, last in, first out with a short patience while it is
+    /// not: instead of `order` and `codel`. Not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive_lifo: Option<AdaptiveLifo>,
     /// Drop calls whose deadline has passed instead of serving them. Needs callers that propagate deadlines
     /// (`propagate_deadline`). All are served if absent.
     #[serde(default)]
@@ -213,7 +236,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 16] = [
+    pub const FIELDS: [&'static str; 18] = [
         "replicas",
         "workers",
         "queue",
@@ -224,6 +247,8 @@ impl ServiceSettings {
         "latency",
         "cancel_on_disconnect",
         "load_shed",
+        "door_rate_limit",
+        "door_concurrency_limit",
         "advice",
         "retry_quota",
         "calls",
@@ -257,6 +282,14 @@ impl ServiceSettings {
         if self.workers == Some(0) {
             wrong.push(Wrong::at("workers", "a service has at least one worker"));
         }
+        if self.queue.adaptive_lifo.is_some() && self.queue.codel.is_some() {
+            let message = "it has a controlled delay of its own: leave out `codel`";
+            wrong.push(Wrong::at("queue.adaptive_lifo", message));
+        }
+        if self.queue.adaptive_lifo.is_some() && self.queue.order == Discipline::Lifo {
+            let message = "it decides itself who is served next: leave out `order`";
+            wrong.push(Wrong::at("queue.adaptive_lifo", message));
+        }
         if self.replicas == 0 {
             wrong.push(Wrong::at("replicas", "a service has at least one replica"));
         }
@@ -280,6 +313,12 @@ impl ServiceSettings {
             if !(0.0..=10.0).contains(&value) {
                 wrong.push(Wrong::at(format!("contention.{name}"), format!("{name} lies between 0 and 10")));
             }
+        }
+        if let Some(limit) = &self.door_rate_limit {
+            wrong.extend(under("door_rate_limit", limit.check()));
+        }
+        if let Some(limit) = &self.door_concurrency_limit {
+            wrong.extend(under("door_concurrency_limit", limit.check()));
         }
         if let Some(shed) = &self.load_shed {
             wrong.extend(under("load_shed", shed.check()));

@@ -29,6 +29,8 @@ pub struct Row {
     pub in_service_ns: u64,
     /// At the second's end.
     pub breaker: BreakerState,
+    /// Adaptive concurrency limits, added; 0 where there is none. At the second's end.
+    pub concurrency_limit: u64,
     /// At the second's end.
     pub replicas: u32,
 }
@@ -48,6 +50,7 @@ impl Row {
             }),
             in_service_ns: (in_service(to) - in_service(from)) as u64,
             breaker: to.breaker,
+            concurrency_limit: to.concurrency_limit,
             replicas: replicas as u32,
         }
     }

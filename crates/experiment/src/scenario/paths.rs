@@ -124,7 +124,7 @@ fn at_nearest(
 }
 
 /// Goes on from `path` as `text` says: `a.b[0].c`.
-pub(super) fn below(mut path: Path, text: &str) -> Path {
+pub(crate) fn below(mut path: Path, text: &str) -> Path {
     for part in text.split('.') {
         let (name, indices) = part.split_once('[').unwrap_or((part, ""));
         if !name.is_empty() {
