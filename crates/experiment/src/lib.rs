@@ -6,6 +6,7 @@
 //! * [`scenario`]: what can be written in a scenario file; its triggers and levers
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
+//! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`outcome`]: what one arm and seed came to
 //! * `stats`: intervals
 //! * [`verdict`]: what a lever was worth
@@ -23,6 +24,7 @@ pub mod result;
 pub mod run;
 pub mod scenario;
 pub mod stats;
+pub mod stocks;
 pub mod story;
 pub mod validity;
 pub mod verdict;

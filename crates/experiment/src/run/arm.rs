@@ -17,6 +17,7 @@ use crate::plan::{Action, ArmPlan, spikes};
 use crate::run::rows::{Rows, sample};
 use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
+use crate::stocks;
 
 /// How long a run waits after its last arrival for answers still under way.
 pub const DRAIN: Duration = Duration::from_secs(120);
@@ -81,9 +82,10 @@ pub async fn conduct(
     });
     let stopped_at = (!ended.await).then(now);
     let closed_at = now();
-    let wrong_accounts = audit(&stack);
+    let mut wrong_accounts = audit(&stack);
     let attempts = attempts(&stack);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    wrong_accounts.extend(stocks::wrong(arm.settings.keys().map(String::as_str), &rows));
     let events_before_pull = std::mem::take(&mut *before_pull.lock().unwrap_or_else(PoisonError::into_inner));
     SeedRun {
         tally: ledger.close(closed_at),
