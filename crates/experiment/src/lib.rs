@@ -9,6 +9,7 @@
 //! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`outcome`]: what one arm and seed came to
 //! * `stats`: intervals
+//! * [`loops`]: what a few more users set going
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves
@@ -17,6 +18,7 @@
 pub mod claims;
 pub mod document;
 pub mod laws;
+pub mod loops;
 pub mod measure;
 pub mod outcome;
 pub mod plan;

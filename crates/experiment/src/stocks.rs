@@ -48,7 +48,8 @@ mod tests {
         let text = include_str!("../../../scenarios/retry-storm.yaml");
         let mut scenario =
             read::read("retry-storm.yaml", text, Style::Plain).expect("it can be read").scenario;
-        for change in ["duration=12s", "pull=8s", "timeline.slow-queries.from=3s", "timeline.slow-queries.for=3s"]
+        for change in
+            ["duration=12s", "pull=8s", "timeline.slow-queries.from=3s", "timeline.slow-queries.for=3s"]
         {
             overrides::apply(&mut scenario, change).expect("it can be changed like that");
         }
@@ -66,7 +67,10 @@ mod tests {
         let mut rows = run(&scenario).rows;
         let names = || scenario.services.keys().map(String::as_str);
         assert_eq!(wrong(names(), &rows), Vec::<String>::new());
-        assert!(rows.iter().any(|row| row[1].stock(StockName::Queue).level > 100), "there is something in it");
+        assert!(
+            rows.iter().any(|row| row[1].stock(StockName::Queue).level > 100),
+            "there is something in it"
+        );
         let queue = &mut rows[4][1].stocks[StockName::Queue as usize];
         queue.inflow -= 1;
         let (level, found) = (queue.level, wrong(names(), &rows));

@@ -59,11 +59,15 @@ pub async fn conduct(
     generator: Generator,
     stopped: impl Future<Output = ()>,
 ) -> SeedRun {
-    let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
-    let end = Time::ZERO + scenario.duration.0;
+    // A twin that is only watched for a while ends with the watch; its last users' answers matter to nobody.
+    let length = arm.nudge.map_or(scenario.duration.0, |nudge| Duration::from_secs(nudge.until_s as u64));
+    let patience = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
+    let seconds = length.as_secs_f64().ceil() as usize;
+    let end = Time::ZERO + length;
     let world = Arc::clone(stack.world());
     let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
     let target = Target { entry: stack.entry(), ledger: Arc::clone(&ledger), world: Arc::clone(&world) };
+    let target_of_nudge = target.clone();
     match (&scenario.load.arrivals, generator) {
         (Arrivals::Closed(closed), _) => driver::closed_loop(&target, closed, end),
         (_, Generator::Outside(send)) => send(target),
@@ -72,13 +76,18 @@ pub async fn conduct(
             time::spawn("the arrivals", driver::open_loop(target, plan));
         }
     }
+    if let Some(nudge) = &arm.nudge {
+        let from = Time::ZERO + Duration::from_secs(nudge.from_s as u64);
+        let more = driver::more_users(target_of_nudge, from, nudge.over, nudge.users);
+        time::spawn("more users", more);
+    }
     let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
     time::spawn("the sampler", sample(Arc::clone(&stack), seconds, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
     time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
     let ended = either(stopped, async {
         time::sleep_until(end, Order::sample(2)).await;
-        driver::drain(&ledger, end + DRAIN).await;
+        driver::drain(&ledger, end + patience).await;
     });
     let stopped_at = (!ended.await).then(now);
     let closed_at = now();
