@@ -150,6 +150,7 @@ fn unknown_incidents_levers_and_settings_are_refused_with_a_suggestion() {
         (vec!["run", "retry-storm", "--set", "slo.latency.p99=3s"], "is a plain value"),
         (vec!["run", "retry-storm", "--set", "levers.larger-pool.set.api.pool.size=no"], "whole number"),
         (vec!["run", "retry-storm", "--pull", "1h"], "when the run of 5m is over"),
+        (vec!["run", "retry-storm", "--loops", "--clock", "real"], "in virtual time only"),
         (vec!["run", "no/such/file.yaml"], "cannot read no/such/file.yaml"),
         (vec!["check", "retry-storm", "--filter", "no claim says this"], "no claim"),
     ] {

@@ -71,6 +71,10 @@ pub(crate) struct RunArguments {
     /// Change any value of the scenario: db.workers=20, load.arrivals.poisson=80/s.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Measure the causal loops of the control by twins with a few more users. Default: where it makes the run
+    /// less than 10 % longer, as with --all.
+    #[arg(long)]
+    pub(crate) loops: bool,
     /// Print the result as one JSON document, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,

@@ -52,8 +52,12 @@ fn measure(arguments: &CheckArguments, all: &[Checked], claims: usize) -> anyhow
     let mut proofs = Vec::new();
     for checked in all.iter().filter(|checked| checked.claims().next().is_some()) {
         let arms = arms(checked, arguments.prove)?;
-        let runs_per_seed = arms.len() as u64;
+        let loops_of = loops_of(checked, &arms, arguments.prove);
         let mut measured = Measured::new(&checked.scenario, arms, false);
+        if !loops_of.is_empty() {
+            measured = measured.with_loops(&checked.scenario, &loops_of);
+        }
+        let runs_per_seed = measured.runs_per_seed() as u64;
         let mut look = Some(arguments.seeds.map_or(Looks::SEEDS[0], |seeds| seeds as usize));
         while let Some(seeds) = look {
             let from = measured.seeds.len() as u64;
@@ -113,6 +117,17 @@ fn arms(checked: &Checked, prove: bool) -> anyhow::Result<Vec<ArmPlan>> {
         arms.push(arm.map_err(|wrong| anyhow::anyhow!("lever `{lever}`: {}", wrong[0].1))?);
     }
     Ok(arms)
+}
+
+/// The arms whose loops a claim speaks of, by place; to prove claims, also those of the lever known to work.
+fn loops_of(checked: &Checked, arms: &[ArmPlan], prove: bool) -> Vec<usize> {
+    let about_loops: Vec<&ClaimBody> =
+        checked.claims().map(|(_, body, _)| body).filter(|body| body.comes_back.is_some()).collect();
+    let known = checked.scenario.known_to_work.as_deref();
+    let speaks = |arm: &ArmPlan| about_loops.iter().any(|body| body.arm == arm.name);
+    let proves = |arm: &ArmPlan| prove && (arm.lever.is_none() || arm.lever.as_deref() == known);
+    let needed = |arm: &ArmPlan| !about_loops.is_empty() && (speaks(arm) || proves(arm));
+    arms.iter().enumerate().filter(|(_, arm)| needed(arm)).map(|(i, _)| i).collect()
 }
 
 /// Claims that hold where they must not: without their lever; or, for claims of the control and of no

@@ -8,6 +8,7 @@ use anyhow::bail;
 use pumphandle_core::Dur;
 use pumphandle_core::meter::Meter;
 use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::loops;
 use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
 use pumphandle_experiment::presets as experiment_presets;
@@ -31,10 +32,15 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let count = arguments.seeds.unwrap_or(if arguments.clock == Clock::Real { 1 } else { SEEDS });
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
     let stop = stop_flag();
-    let mut progress = Progress::new(seeds.len() as u64 * arms.len() as u64, &checked.scenario.scenario);
     let keep_events = if arguments.events { arms.len() } else { usual_logs(&checked.scenario) };
     let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events, keep_series: true };
+    let loops = wants_loops(&checked.scenario, arguments, arms.len())?;
     let mut measured = Measured::new(&checked.scenario, arms, true);
+    if loops {
+        measured = measured.with_loops(&checked.scenario, &[0]);
+    }
+    let runs = seeds.len() as u64 * measured.runs_per_seed() as u64;
+    let mut progress = Progress::new(runs, &checked.scenario.scenario);
     match arguments.clock {
         Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
         Clock::Real => real(&checked.scenario, &mut measured, &seeds, &stop, &mut progress)?,
@@ -47,6 +53,22 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     show(arguments, &story, kept.is_ok().then_some(folder.as_path()))?;
     kept?;
     Ok(end(&story))
+}
+
+/// Loops are measured without being asked where it makes the run at most this much longer.
+const LOOPS_COST: f64 = 0.1;
+
+/// Whether loops are measured: asked for, or as good as free.
+fn wants_loops(scenario: &Scenario, arguments: &RunArguments, arms: usize) -> anyhow::Result<bool> {
+    let measurable = loops::measurable(scenario);
+    if arguments.loops && arguments.clock == Clock::Real {
+        bail!("loops are measured in virtual time only: leave out --loops or --clock real");
+    }
+    if arguments.loops && !measurable {
+        bail!("{} says of no loop by what its variables are measured: see `variables`", scenario.scenario);
+    }
+    let cheap = arguments.clock == Clock::Virtual && loops::cost(scenario, arms) < LOOPS_COST;
+    Ok(measurable && (arguments.loops || cheap))
 }
 
 /// Side by side in real time, with a page of metrics for every service.
@@ -188,6 +210,9 @@ fn command(arguments: &RunArguments, seeds: u64) -> String {
     words.extend(arguments.preset.iter().map(|preset| format!("--preset {}", quoted(preset))));
     if arguments.all {
         words.push("--all".to_owned());
+    }
+    if arguments.loops {
+        words.push("--loops".to_owned());
     }
     if arguments.clock == Clock::Real {
         words.push("--clock real".to_owned());

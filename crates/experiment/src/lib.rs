@@ -6,8 +6,10 @@
 //! * [`scenario`]: what can be written in a scenario file; its triggers and levers
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
+//! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`outcome`]: what one arm and seed came to
 //! * `stats`: intervals
+//! * [`loops`]: what a few more users set going
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves
@@ -17,6 +19,7 @@
 pub mod claims;
 pub mod document;
 pub mod laws;
+pub mod loops;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
@@ -25,6 +28,7 @@ pub mod result;
 pub mod run;
 pub mod scenario;
 pub mod stats;
+pub mod stocks;
 pub mod story;
 pub mod validity;
 pub mod verdict;

@@ -332,7 +332,7 @@ fn work(rows: &Rows, from: usize) -> (f64, f64) {
     let length = rows.len().max(1) as f64;
     let (mut completed, mut in_service_ns) = (0, 0);
     for service in 0..rows.first().map_or(0, Vec::len) {
-        let progress: u64 = rows.iter().map(|row| row[service].in_service_ns).sum();
+        let progress: u64 = rows.iter().map(|row| row[service].stock(StockName::InService).integral_ns).sum();
         if progress > 0 {
             completed += rows.iter().map(|row| row[service].flow(Flow::Completed)).sum::<u64>();
             in_service_ns += progress;

@@ -8,6 +8,7 @@ use pumphandle_load::plan::Spike;
 use pumphandle_stack::{ServiceSettings, StackSettings};
 use serde_json::Value;
 
+use crate::loops::Nudge;
 use crate::result::Change;
 use crate::scenario::levers::{Lever, Mode, Restart};
 use crate::scenario::triggers::Act;
@@ -26,6 +27,8 @@ pub struct ArmPlan {
     pub settings: StackSettings,
     /// What is done when, in the order of time.
     pub actions: Vec<(Duration, Action)>,
+    /// More users for a while: a twin by which loops are measured, never an arm that is judged.
+    pub nudge: Option<Nudge>,
 }
 
 /// Something done to a running stack.
@@ -45,6 +48,7 @@ pub fn control(scenario: &Scenario) -> ArmPlan {
         mode: None,
         settings: scenario.services.clone(),
         actions: Vec::new(),
+        nudge: None,
     }
 }
 

@@ -95,7 +95,7 @@ fn without_effect(
 
 /// Mean time in service over some rows, seconds; of what is still inside, the time so far.
 fn mean_in_service(rows: &[Vec<Row>], service: usize) -> Option<f64> {
-    let time: u64 = rows.iter().map(|row| row[service].in_service_ns).sum();
+    let time: u64 = rows.iter().map(|row| row[service].stock(StockName::InService).integral_ns).sum();
     let begun: u64 = rows.iter().map(|row| u64::from(row[service].stock(StockName::InService).outflow)).sum();
     // Nothing finished: it cannot be slower than that.
     (time > 0).then(|| time as f64 / begun.max(1) as f64 / 1e9)

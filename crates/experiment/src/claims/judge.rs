@@ -1,10 +1,10 @@
 //! Judging claims: each part of a claim gives held, broken or not tested; a claim is the worst of its parts.
 
-use crate::claims::{ClaimBody, Measure, Quantity, State, Window};
+use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State, Window};
 use crate::measure::Measured;
 use crate::outcome::{Judged, SeedOutcome};
 use crate::scenario::{Mode, Scenario};
-use crate::stats::{Decision, Region, clopper_pearson, decide, one_mean};
+use crate::stats::{Decision, Estimate, NoEstimate, Region, clopper_pearson, decide, one_mean};
 use crate::verdict::{self, Is};
 
 /// How a claim came out.
@@ -65,6 +65,9 @@ fn parts(
     }
     if let Some(measure) = &claim.measure {
         parts.push(on_measure(scenario, measure, seeds, confidence));
+    }
+    if let Some(claim) = &claim.comes_back {
+        parts.push(on_loop(scenario, measured, claim, arm, confidence));
     }
     parts
 }
@@ -157,14 +160,20 @@ fn on_measure(scenario: &Scenario, measure: &Measure, seeds: &[SeedOutcome], con
         measure.of,
         measure.window
     );
+    within(name, one_mean(&values, confidence), measure.at_least, measure.at_most)
+}
+
+/// Where the interval of a quantity lies, against the bounds of a claim.
+fn within(
+    name: String,
+    estimate: Result<Estimate, NoEstimate>,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+) -> Finding {
     let bound = |bound: Option<f64>, word: &str| bound.map(|x| format!(" {word} {x}")).unwrap_or_default();
-    let expected =
-        format!("{name}{}{}", bound(measure.at_least, "at least"), bound(measure.at_most, "at most"));
-    let region = Region::from_to(
-        measure.at_least.unwrap_or(f64::NEG_INFINITY),
-        measure.at_most.unwrap_or(f64::INFINITY),
-    );
-    match one_mean(&values, confidence) {
+    let expected = format!("{name}{}{}", bound(at_least, "at least"), bound(at_most, "at most"));
+    let region = Region::from_to(at_least.unwrap_or(f64::NEG_INFINITY), at_most.unwrap_or(f64::INFINITY));
+    match estimate {
         Ok(mean) => Finding {
             decision: decide(mean.interval(), region),
             expected,
@@ -172,6 +181,20 @@ fn on_measure(scenario: &Scenario, measure: &Measure, seeds: &[SeedOutcome], con
         },
         Err(why) => Finding { decision: Decision::Undecided, expected, measured: why.to_string() },
     }
+}
+
+fn on_loop(
+    scenario: &Scenario,
+    measured: &Measured,
+    claim: &ComesBack,
+    arm: usize,
+    confidence: f64,
+) -> Finding {
+    let phase = claim.phase(scenario);
+    let name = format!("of {}, {}, comes back per unit put in:", claim.of, phase.words());
+    let estimate = measured.loops.comes_back(scenario, &claim.of, arm, phase, confidence);
+    // The loops of this arm were not measured, or nothing was put in that could come back.
+    within(name, estimate.ok_or(NoEstimate::ControlNearZero), claim.at_least, claim.at_most)
 }
 
 /// A quantity of one seed.

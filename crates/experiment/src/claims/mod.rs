@@ -9,6 +9,8 @@ use pumphandle_core::Dur;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::loops::Phase;
+use crate::scenario::Scenario;
 use crate::verdict::Is;
 
 /// What a claim says: of one arm, at least one thing.
@@ -33,6 +35,38 @@ pub struct ClaimBody {
     /// A measured quantity lies within bounds. Not claimed if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measure: Option<Measure>,
+    /// What comes back round a loop lies within bounds. Not claimed if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comes_back: Option<ComesBack>,
+}
+
+/// What comes back to the first variable of a loop, all turns together, for each unit that a few more users
+/// put into it: 0 is nothing, 1 as much as was put in, -1 that it was taken away again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComesBack {
+    /// Which loop.
+    pub of: String,
+    /// When the users are added: `before` the trigger, at its `onset`, long `after` it, or in the middle of
+    /// a run without one (`steady`). `after` (or `steady`) if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// The mean is at least this. No lower bound if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e12, max = 1e12))]
+    pub at_least: Option<f64>,
+    /// The mean is at most this. No upper bound if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e12, max = 1e12))]
+    pub at_most: Option<f64>,
+}
+
+impl ComesBack {
+    /// The phase that it speaks of.
+    pub fn phase(&self, scenario: &Scenario) -> Phase {
+        let usual = if scenario.timeline.is_empty() { Phase::Steady } else { Phase::After };
+        self.phase.unwrap_or(usual)
+    }
 }
 
 /// How an arm ends.

@@ -17,6 +17,7 @@ use crate::plan::{Action, ArmPlan, spikes};
 use crate::run::rows::{Rows, sample};
 use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
+use crate::stocks;
 
 /// How long a run waits after its last arrival for answers still under way.
 pub const DRAIN: Duration = Duration::from_secs(120);
@@ -58,8 +59,11 @@ pub async fn conduct(
     generator: Generator,
     stopped: impl Future<Output = ()>,
 ) -> SeedRun {
-    let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
-    let end = Time::ZERO + scenario.duration.0;
+    // A twin that is only watched for a while ends with the watch; its last users' answers matter to nobody.
+    let length = arm.nudge.map_or(scenario.duration.0, |nudge| Duration::from_secs(nudge.until_s as u64));
+    let patience = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
+    let seconds = length.as_secs_f64().ceil() as usize;
+    let end = Time::ZERO + length;
     let world = Arc::clone(stack.world());
     let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
     let target = Target {
@@ -68,6 +72,7 @@ pub async fn conduct(
         classes: Classifier::new(&scenario.load.classes),
         world: Arc::clone(&world),
     };
+    let target_of_nudge = target.clone();
     match (&scenario.load.arrivals, generator) {
         (Arrivals::Closed(closed), _) => driver::closed_loop(&target, closed, end),
         (_, Generator::Outside(send)) => send(target),
@@ -76,19 +81,25 @@ pub async fn conduct(
             time::spawn("the arrivals", driver::open_loop(target, plan));
         }
     }
+    if let Some(nudge) = &arm.nudge {
+        let from = Time::ZERO + Duration::from_secs(nudge.from_s as u64);
+        let more = driver::more_users(target_of_nudge, from, nudge.over, nudge.users);
+        time::spawn("more users", more);
+    }
     let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
     time::spawn("the sampler", sample(Arc::clone(&stack), seconds, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
     time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
     let ended = either(stopped, async {
         time::sleep_until(end, Order::sample(2)).await;
-        driver::drain(&ledger, end + DRAIN).await;
+        driver::drain(&ledger, end + patience).await;
     });
     let stopped_at = (!ended.await).then(now);
     let closed_at = now();
-    let wrong_accounts = audit(&stack);
+    let mut wrong_accounts = audit(&stack);
     let attempts = attempts(&stack);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    wrong_accounts.extend(stocks::wrong(arm.settings.keys().map(String::as_str), &rows));
     let events_before_pull = std::mem::take(&mut *before_pull.lock().unwrap_or_else(PoisonError::into_inner));
     SeedRun {
         tally: ledger.close(closed_at),

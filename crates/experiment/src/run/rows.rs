@@ -16,17 +16,17 @@ pub struct StockRow {
     pub inflow: u32,
     /// Left during the second.
     pub outflow: u32,
+    /// Integral of the level over the second, nanoseconds.
+    pub integral_ns: u64,
 }
 
 /// One service over one second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// By [`Flow`].
     pub flows: [u64; FLOWS],
     /// By [`StockName`].
     pub stocks: [StockRow; STOCKS],
-    /// Integral of the level of work in service over the second, nanoseconds.
-    pub in_service_ns: u64,
     /// At the second's end.
     pub breaker: BreakerState,
     /// Adaptive concurrency limits, added; 0 where there is none. At the second's end.
@@ -37,7 +37,6 @@ pub struct Row {
 
 impl Row {
     fn between(from: &Snapshot, to: &Snapshot, replicas: usize) -> Row {
-        let in_service = |reading: &Snapshot| reading.stock(StockName::InService).integral;
         Row {
             flows: std::array::from_fn(|i| to.flow(Flow::ALL[i]) - from.flow(Flow::ALL[i])),
             stocks: std::array::from_fn(|i| {
@@ -46,9 +45,9 @@ impl Row {
                     level: after.level as u32,
                     inflow: (after.inflow - before.inflow) as u32,
                     outflow: (after.outflow - before.outflow) as u32,
+                    integral_ns: (after.integral - before.integral) as u64,
                 }
             }),
-            in_service_ns: (in_service(to) - in_service(from)) as u64,
             breaker: to.breaker,
             concurrency_limit: to.concurrency_limit,
             replicas: replicas as u32,

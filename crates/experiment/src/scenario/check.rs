@@ -8,11 +8,12 @@ use pumphandle_stack::ServiceSettings;
 use pumphandle_stack::settings::{StackSettings, callees_first, check_graph};
 
 use super::paths::{self, Sentence, below, unknown};
-use crate::claims::{ClaimBody, Measure, State, Window};
+use crate::claims::{ClaimBody, ComesBack, Measure, State, Window};
 use crate::document::{Document, Part, Path, Problem, Problems};
+use crate::loops::{Phase, nudges};
 use crate::scenario::levers::{Lever, Restart};
 use crate::scenario::triggers::Does;
-use crate::scenario::{Kind, Mode, Scenario};
+use crate::scenario::{Kind, Mode, Scenario, loops};
 
 /// The most services of one stack: the event log numbers them in one byte.
 pub const MAX_SERVICES: usize = 100;
@@ -43,7 +44,7 @@ pub fn check_in(scenario: &Scenario, document: &Document) -> Problems {
         }
     }
     all_levers(scenario, &mut problems);
-    loops(scenario, &mut problems);
+    loops::check(scenario, services_are_right, &mut problems);
     claims(scenario, &mut problems);
     problems
 }
@@ -358,18 +359,6 @@ fn all_levers(scenario: &Scenario, problems: &mut Problems) {
     }
 }
 
-fn loops(scenario: &Scenario, problems: &mut Problems) {
-    for (name, it) in &scenario.loops {
-        let at = place(["loops", name, "links"]);
-        if it.links.len() < 2 {
-            problems.at_value(&at, "a loop has two links at least");
-        }
-        for (i, _) in it.links.iter().enumerate().filter(|(_, link)| super::Loop::link(link).is_none()) {
-            problems.at_value(&at.join(i), "a link is written as `variable (+)` or `variable (-)`");
-        }
-    }
-}
-
 fn claims(scenario: &Scenario, problems: &mut Problems) {
     let mut seen = std::collections::BTreeSet::new();
     for (i, claim) in scenario.claims.iter().enumerate() {
@@ -398,8 +387,10 @@ fn one_claim(scenario: &Scenario, claim: &ClaimBody, place: &Path, problems: &mu
         ("recovers_within", claim.recovers_within.is_some()),
     ];
     let mut said = about_recovery.iter().filter(|(_, is)| *is).map(|(field, _)| *field).peekable();
-    if said.peek().is_none() && claim.verdict.is_empty() && claim.measure.is_none() {
-        problems.at_key(place, "says nothing: add state, metastable, recovers_within, verdict or measure");
+    let measures = claim.measure.is_some() || claim.comes_back.is_some();
+    if said.peek().is_none() && claim.verdict.is_empty() && !measures {
+        let parts = "state, metastable, recovers_within, verdict, measure or comes_back";
+        problems.at_key(place, format!("says nothing: add {parts}"));
     }
     for field in said.filter(|_| scenario.kind != Kind::Pulse) {
         let message = format!("a {} incident has nothing to recover from", scenario.kind.name());
@@ -413,6 +404,34 @@ fn one_claim(scenario: &Scenario, claim: &ClaimBody, place: &Path, problems: &mu
     if let Some(measure) = &claim.measure {
         one_measure(scenario, measure, &place.join("measure"), problems);
     }
+    if let Some(comes_back) = &claim.comes_back {
+        one_loop(scenario, comes_back, &place.join("comes_back"), problems);
+    }
+}
+
+fn one_loop(scenario: &Scenario, claim: &ComesBack, place: &Path, problems: &mut Problems) {
+    let parsed = scenario.loops.get(&claim.of).and_then(super::Loop::parse);
+    match parsed {
+        _ if !scenario.loops.contains_key(&claim.of) => {
+            let sentence = unknown("loop", &claim.of, scenario.loops.keys().map(String::as_str));
+            report(problems, place.join("of"), Part::Value, sentence);
+        }
+        Some(links) if !links.iter().all(|(name, _)| scenario.variables.contains_key(name)) => {
+            let message = format!("loop `{}` is not measured: `variables` does not say by what", claim.of);
+            problems.at_value(&place.join("of"), message);
+        }
+        _ => {
+            let phases: Vec<Phase> = nudges(scenario).iter().map(|nudge| nudge.phase).collect();
+            let phase = claim.phase(scenario);
+            if !phases.contains(&phase) {
+                let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+                let message = format!("no loop is measured in a phase `{}` of this run", phase.name());
+                let at = if claim.phase.is_some() { place.join("phase") } else { place.join("of") };
+                problems.at_value(&at, message).help(format!("there is: {}", names.join(", ")));
+            }
+        }
+    }
+    bounds(claim.at_least, claim.at_most, place, problems);
 }
 
 fn arm(scenario: &Scenario, arm: &str, place: &Path, problems: &mut Problems) {
@@ -455,7 +474,11 @@ fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &
         let message = "there is no trigger that a part of the run could lie before, during or after";
         problems.at_value(&place.join("window"), message).help("write last_minute or all");
     }
-    match (measure.at_least, measure.at_most) {
+    bounds(measure.at_least, measure.at_most, place, problems);
+}
+
+fn bounds(at_least: Option<f64>, at_most: Option<f64>, place: &Path, problems: &mut Problems) {
+    match (at_least, at_most) {
         (None, None) => drop(problems.at_key(place, "within which bounds? add `at_least` or `at_most`")),
         (Some(low), Some(high)) if low > high => {
             problems.at_value(&place.join("at_most"), format!("is below at_least, which is {low}"));
