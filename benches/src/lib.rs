@@ -1,13 +1,19 @@
-//! The workloads by which speed is measured: one storm, with as many policies on its edges as asked for.
-//! Simulations only: nothing here reads a clock, so that a workload is the same work on every machine.
+//! The workloads by which speed is measured: one storm, with as many policies on its edges as asked for, and for
+//! real time three services with little to do. Nothing here reads a clock: that is the rig's affair, or the
+//! command's.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use pumphandle_core::Dur;
 use pumphandle_core::meter::Flow;
 use pumphandle_experiment::document::Style;
 use pumphandle_experiment::plan::{self, ArmPlan};
 use pumphandle_experiment::run::SeedRun;
+use pumphandle_experiment::run::real_clock::run_side_by_side;
 use pumphandle_experiment::run::virtual_clock::{Job, run_one};
-use pumphandle_experiment::scenario::{Scenario, read};
+use pumphandle_experiment::scenario::{Scenario, overrides, read};
+use pumphandle_load::ledger::Second;
 use pumphandle_policy::Policies;
 use serde_json::{Value, json};
 
@@ -100,6 +106,51 @@ pub fn storm(defences: Defences, seconds: u64) -> Scenario {
         Defences::Incident | Defences::OneEdge => {}
     }
     scenario
+}
+
+/// Three services with little to do, for `seconds`, under `rate` arrivals per second.
+///
+/// # Panics
+///
+/// If its file cannot be read: it is compiled in.
+pub fn through_three(rate: u32, seconds: u64) -> Scenario {
+    let checked = read::read("through-three.yaml", include_str!("../through-three.yaml"), Style::Plain)
+        .unwrap_or_else(|refused| panic!("{}", refused.0));
+    let mut scenario = checked.scenario;
+    scenario.duration = Dur(std::time::Duration::from_secs(seconds));
+    overrides::apply(&mut scenario, &format!("load.arrivals.poisson={rate}/s")).expect("a rate is a rate");
+    scenario
+}
+
+/// How `rate` arrivals per second through three services over TCP went.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// How late a user's handling began, beyond an idle timer, 99th percentile, milliseconds.
+    pub lag_ms: f64,
+    /// How late an idle timer was at the same time, 99th percentile, milliseconds.
+    pub probe_ms: f64,
+    /// Answered within the SLO, of all arrivals.
+    pub good_share: f64,
+}
+
+/// Sends the load in real time, over TCP in this process.
+///
+/// # Errors
+///
+/// If the system refuses threads or sockets.
+pub fn send(rate: u32, seconds: u64) -> std::io::Result<Sent> {
+    let scenario = through_three(rate, seconds);
+    let arm = plan::control(&scenario);
+    let never = Arc::new(AtomicBool::new(false));
+    let (runs, health) = run_side_by_side(&scenario, &[arm], 1, &never, &|_, _| {})?;
+    let total = |count: fn(&Second) -> u32| -> f64 {
+        runs[0].tally.seconds.iter().map(|second| f64::from(count(second))).sum()
+    };
+    Ok(Sent {
+        lag_ms: (health.lag_p99_ms[0] - health.probe_p99_ms).max(0.0),
+        probe_ms: health.probe_p99_ms,
+        good_share: total(|second| second.good) / total(|second| second.arrivals).max(1.0),
+    })
 }
 
 /// Runs the control of `scenario` under `seed`, in virtual time.

@@ -125,8 +125,10 @@ pub struct Judged {
     pub harm_share: f64,
     /// Errors and unanswered / arrivals.
     pub error_share: f64,
-    /// Work completed per second by all services but the first.
+    /// Work completed per second by the services that do work of their own.
     pub completed_per_s: f64,
+    /// How much of such work was in progress, in the mean.
+    pub in_progress: f64,
     /// Whether it recovered, where there was something to recover from.
     pub recovered: bool,
     /// Seconds from the later of trigger end and pull to the recovery.
@@ -245,12 +247,14 @@ impl<'a> Bins<'a> {
         let recovered_at = self.recovered_at();
         let counted_from = timeline.trigger.map_or(0.0, |(_, to)| to).max(pull);
         let last_minute = timeline.window(Window::LastMinute);
+        let (completed_per_s, in_progress) = work(rows, harm_from);
         Judged {
             arrivals,
             harm: arrivals - good,
             harm_share: part(arrivals - good),
             error_share: part(errors),
-            completed_per_s: completed(rows, harm_from),
+            completed_per_s,
+            in_progress,
             recovered: recovered_at.is_some(),
             recovery_s: recovered_at.map(|at| (at - counted_from).max(0.0)),
             onset_s: self.onset().map(|at| at - timeline.trigger.map_or(0.0, |(from, _)| from)),
@@ -321,10 +325,20 @@ impl<'a> Bins<'a> {
     }
 }
 
-fn completed(rows: &Rows, from: usize) -> f64 {
+/// Of the services that do work of their own: work completed per second, and how much was in progress in the
+/// mean. A service that only passes calls on is left out: what it completes is another's work.
+fn work(rows: &Rows, from: usize) -> (f64, f64) {
     let rows = &rows[from.min(rows.len())..];
-    let done: u64 = rows.iter().flat_map(|row| row.iter().skip(1)).map(|row| row.flow(Flow::Completed)).sum();
-    done as f64 / rows.len().max(1) as f64
+    let length = rows.len().max(1) as f64;
+    let (mut completed, mut in_service_ns) = (0, 0);
+    for service in 0..rows.first().map_or(0, Vec::len) {
+        let progress: u64 = rows.iter().map(|row| row[service].in_service_ns).sum();
+        if progress > 0 {
+            completed += rows.iter().map(|row| row[service].flow(Flow::Completed)).sum::<u64>();
+            in_service_ns += progress;
+        }
+    }
+    (completed as f64 / length, in_service_ns as f64 / 1e9 / length)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! | not tested | the run is invalid, or the control's cost is under 1 % |
 //! | prevents | standing; in most seeds 99 % of the bins outside the trigger are healthy, and in the control they are not |
 //! | ends | it recovers and the control stays down; or it recovers in less than half the time, with 10 s saved or more |
-//! | worsens | cost up by 10 % or more; or 90 % harm in both and a tenth less work completed; or it stays down and the control recovers |
+//! | worsens | cost up by 10 % or more; or 90 % harm in both, and a tenth less work completed out of as much in progress; or it stays down and the control recovers |
 //! | delays | both stay down, the onset comes at least 10 s later, and the last minute is equal within 5 points |
 //! | eases | cost down by 10 % or more |
 //! | masks | visible errors down by 20 % or more, good share up by 1 point at most |
@@ -274,7 +274,12 @@ impl Case {
     fn same_harm_for_less_work(&self) -> bool {
         let ruined = |of: &[Judged]| Case::mean(of, |seed| seed.harm_share) >= 0.9;
         let work = self.ratio_of(|seed| seed.completed_per_s);
-        ruined(&self.control) && ruined(&self.treatment) && work.is_some_and(|work| work.high <= -0.10)
+        // Who does less because less is asked of him does no harm by that.
+        let in_progress = self.ratio_of(|seed| seed.in_progress);
+        ruined(&self.control)
+            && ruined(&self.treatment)
+            && work.is_some_and(|work| work.high <= -0.10)
+            && in_progress.is_some_and(|in_progress| in_progress.low >= -0.10)
     }
 
     fn delays(&self) -> bool {

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use crate::document::Document;
+use crate::document::{Document, Problem, Problems, suggest};
+use crate::scenario::schema::{formats, schema};
 use crate::scenario::{Scenario, paths};
 
 /// Applies `PATH=VALUE`. The result has to be checked again.
@@ -22,8 +23,21 @@ pub fn apply(scenario: &mut Scenario, assignment: &str) -> Result<(), String> {
     }
     let mut tree = serde_json::to_value(&*scenario).expect("a scenario is plain data");
     put(&mut tree, path, value)?;
-    *scenario = serde_json::from_value(tree).map_err(|error| format!("{path}: {error}"))?;
+    *scenario = Document::from_value(tree)
+        .read(schema(), &formats())
+        .map_err(|problems| sentences(&problems, path))?;
     Ok(())
+}
+
+/// What is wrong with the value at `changed`, each with where it is if it lies deeper.
+fn sentences(problems: &Problems, changed: &str) -> String {
+    let sentence = |problem: &Problem| {
+        let place = problem.path.to_string();
+        let at = if place.starts_with(changed) { place } else { changed.to_owned() };
+        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{at}: {}{help}", problem.message)
+    };
+    problems.iter().map(sentence).collect::<Vec<_>>().join("; ")
 }
 
 fn parse(text: &str) -> Option<Value> {
@@ -32,21 +46,56 @@ fn parse(text: &str) -> Option<Value> {
 }
 
 fn put(tree: &mut Value, path: &str, value: Value) -> Result<(), String> {
-    let mut at = tree;
-    for segment in path.split('.') {
-        let here = match at {
-            Value::Object(fields) => fields.get_mut(segment),
-            // Lists of named things are addressed by name.
-            Value::Array(items) => items.iter_mut().find(|item| {
-                item.as_object()
-                    .is_some_and(|fields| fields.values().next().is_some_and(|name| name == segment))
-            }),
-            _ => None,
-        };
-        at = here.ok_or_else(|| {
-            format!("there is no `{segment}` on the way to `{path}`; `pumphandle show` prints the scenario")
-        })?;
+    let (mut at, mut rest) = (tree, path);
+    // The keys of a lever's `set` are paths themselves, and are taken whole.
+    while let Some((segment, deeper)) = rest.split_once('.').filter(|_| !has(at, rest)) {
+        let names = names(at);
+        at = inside(at, segment).ok_or_else(|| nothing_there(segment, path, names))?;
+        rest = deeper;
     }
-    *at = value;
+    match at {
+        // A field that the file leaves out may be given; one that does not exist is refused with the whole.
+        Value::Object(fields) => drop(fields.insert(rest.to_owned(), value)),
+        _ => {
+            let names = names(at);
+            *inside(at, rest).ok_or_else(|| nothing_there(rest, path, names))? = value;
+        }
+    }
     Ok(())
+}
+
+fn has(value: &Value, key: &str) -> bool {
+    value.as_object().is_some_and(|fields| fields.contains_key(key))
+}
+
+/// What `value` holds under `segment`. Lists of named things are addressed by name.
+fn inside<'a>(value: &'a mut Value, segment: &str) -> Option<&'a mut Value> {
+    match value {
+        Value::Object(fields) => fields.get_mut(segment),
+        Value::Array(items) => items.iter_mut().find(|item| name(item) == Some(segment)),
+        _ => None,
+    }
+}
+
+/// What can follow in a path.
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields.keys().cloned().collect(),
+        Value::Array(items) => items.iter().filter_map(name).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The name of a named thing: the first of its fields.
+fn name(item: &Value) -> Option<&str> {
+    item.as_object()?.values().next()?.as_str()
+}
+
+fn nothing_there(segment: &str, path: &str, names: Vec<String>) -> String {
+    let help = match suggest(segment, names.iter().map(String::as_str)) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None if names.is_empty() => "what stands before it is a plain value".to_owned(),
+        None => format!("there is: {}", names.join(", ")),
+    };
+    format!("there is no `{segment}` on the way to `{path}`; {help}")
 }

@@ -13,6 +13,7 @@ fn healthy() -> Judged {
         harm_share: 0.0,
         error_share: 0.0,
         completed_per_s: 100.0,
+        in_progress: 10.0,
         recovered: true,
         recovery_s: Some(0.0),
         onset_s: None,
@@ -28,6 +29,7 @@ fn down() -> Judged {
         harm_share: 1.0,
         error_share: 0.9,
         completed_per_s: 250.0,
+        in_progress: 50.0,
         recovered: false,
         recovery_s: None,
         onset_s: Some(5.0),
@@ -120,10 +122,17 @@ fn more_harm_worsens_and_so_does_staying_down_where_the_control_recovers() {
 }
 
 #[test]
-fn the_same_ruin_with_less_work_done_is_worse() {
-    let control = seeds(|i| Judged { completed_per_s: 20.0 + wiggle(i), ..down() });
-    let treatment = seeds(|i| Judged { completed_per_s: 8.0 + wiggle(i), ..down() });
-    assert_eq!(pulled(&control, &treatment), Is::Worsens);
+fn the_same_ruin_with_less_work_done_is_worse_unless_less_was_asked_for() {
+    let doing = |completed: f64, in_progress: f64| {
+        seeds(move |i| Judged {
+            completed_per_s: completed + wiggle(i),
+            in_progress: in_progress + wiggle(i),
+            ..down()
+        })
+    };
+    let control = doing(20.0, 200.0);
+    assert_eq!(pulled(&control, &doing(8.0, 500.0)), Is::Worsens, "more in progress, less done");
+    assert_eq!(pulled(&control, &doing(8.0, 80.0)), Is::NoEffect, "work that nobody asks for is not missed");
     assert_eq!(pulled(&control, &control), Is::NoEffect);
 }
 
