@@ -27,8 +27,6 @@ pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<End> {
         arm: arm.clone(),
         x: axis(&checked, &arguments.x, steps, "--x")?,
         y: axis(&checked, &arguments.y, steps, "--y")?,
-        // Eight cells on an axis at first: what is wider than an eighth of the map is seen.
-        first_cells: (usize::from(arguments.steps) / 8).max(1),
         longest: arguments.longest,
         scenario,
     };

@@ -62,17 +62,17 @@ pub(crate) fn value(axis: &AxisInfo, place: usize) -> String {
     axis.unit.words(axis.values[place])
 }
 
-/// `seeds 1 to 6, 1 to 20 where they differ`.
+/// `1 to 6 at every point, to 20 where they differ`.
 pub(crate) fn seeds(about: &About) -> String {
     let last = |n: &u64| about.first_seed + n - 1;
     match about.looks.as_slice() {
         [first, most] => format!(
-            "seeds {} to {} at every point, to {} where they differ",
+            "{} to {} at every point, to {} where they differ",
             about.first_seed,
             last(first),
             last(most)
         ),
-        other => format!("seeds {} to {}", about.first_seed, other.first().map_or(0, last)),
+        other => format!("{} to {}", about.first_seed, other.first().map_or(0, last)),
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn seeds(about: &About) -> String {
 pub(crate) fn spent(map: &MapResult) -> String {
     let grid = map.x.values.len() * map.y.values.len();
     format!(
-        "{} of {grid} points measured, {} runs; the whole grid takes {} at its first look alone",
+        "{} of {grid} points measured, {} runs; the whole grid takes {} for the first look at each point alone",
         map.points.len(),
         map.runs,
         map.runs_of_full_grid

@@ -285,34 +285,29 @@ fn stepped(unit: Unit, from: f64, to: f64, step: f64) -> Result<Vec<f64>, String
 ///
 /// A sentence for the person who wrote it.
 pub fn set(scenario: &mut Scenario, path: &str, text: &str) -> Result<(), String> {
-    let Some((name, inside)) = lever_setting(path) else {
+    let Some((name, inside)) = within_a_lever(scenario, path) else {
         return overrides::apply(scenario, &format!("{path}={text}"));
     };
-    let Some(lever) = scenario.levers.get_mut(name) else {
-        let known: Vec<&str> = scenario.levers.keys().map(String::as_str).collect();
-        return Err(match crate::document::suggest(name, known.iter().copied()) {
-            Some(close) => format!("no such lever: `{name}`; did you mean `{close}`?"),
-            None => format!("no such lever: `{name}`; there is {}", known.join(", ")),
-        });
-    };
-    let known: Vec<String> = lever.set.keys().cloned().collect();
-    let place = lever.set.iter_mut().find_map(|(key, value)| {
-        let rest = inside.strip_prefix(key.as_str())?;
-        let rest = if rest.is_empty() { rest } else { rest.strip_prefix('.')? };
-        rest.split('.').filter(|field| !field.is_empty()).try_fold(value, |at, field| at.get_mut(field))
-    });
+    let (key, fields) = inside;
+    let value = scenario.levers.get_mut(&name).and_then(|lever| lever.set.get_mut(&key));
+    let place = fields.split('.').fold(value, |at, field| at?.get_mut(field));
     match place {
         Some(place) => {
             *place = parsed(text);
             Ok(())
         }
-        None => Err(format!("lever `{name}` does not set `{inside}`; it sets {}", known.join(", "))),
+        None => Err(format!("lever `{name}` sets `{key}` as a whole, and there is no `{fields}` in it")),
     }
 }
 
-/// The lever and the path that it sets, of `levers.NAME.set.PATH`.
-fn lever_setting(path: &str) -> Option<(&str, &str)> {
-    path.strip_prefix("levers.")?.split_once(".set.")
+/// The lever, the key that it sets, and the fields below that key, of a path that leads into what a lever sets
+/// as a whole: `levers.NAME.set.client.retry_budget` and `token_bucket.deposit`.
+fn within_a_lever(scenario: &Scenario, path: &str) -> Option<(String, (String, String))> {
+    let (name, inside) = path.strip_prefix("levers.")?.split_once(".set.")?;
+    let keys = scenario.levers.get(name)?.set.keys();
+    let key = keys.max_by_key(|key| inside.strip_prefix(key.as_str()).map_or(0, |_| key.len()))?;
+    let fields = inside.strip_prefix(key.as_str())?.strip_prefix('.')?;
+    Some((name.to_owned(), (key.clone(), fields.to_owned())))
 }
 
 /// The value at a path of `--set`, or within what a lever sets; none where there is none yet.
@@ -416,8 +411,9 @@ mod tests {
             ("timeline.slow.for=1s..5s", "there is no `slow`"),
             ("timeline.slow-queries.for=0s..5s:log", "equal factors need a start above 0"),
             ("levers.longer-timout.set.client.attempt_timeout=1s..5s", "did you mean `longer-timeout`?"),
-            ("levers.longer-timeout.set.client.retry.attempts=1..5", "it sets client.attempt_timeout"),
+            ("levers.longer-timeout.set.client.retry.attempts=1..5", "there is: client.attempt_timeout"),
             ("levers.retry-budget-10.set.client.retry_budget.token_bucket.deposit=10%..400%", "between 0"),
+            ("levers.retry-budget-10.set.client.retry_budget.leaky.deposit=10%..40%", "no `leaky.deposit` in it"),
         ] {
             let message = axis(text, 4).expect_err(text);
             assert!(message.contains(hint), "{text}: {message}");

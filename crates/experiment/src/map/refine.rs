@@ -55,19 +55,20 @@ pub struct Refinement<C> {
 }
 
 impl<C: Copy + PartialEq> Refinement<C> {
-    /// A grid of `columns` times `rows` points, looked at in cells of `first` steps at first (the last ones may
-    /// be smaller).
+    /// A grid of `columns` times `rows` points, looked at in about `first` times `first` cells at first; an axis
+    /// with fewer steps in as many as it has.
     ///
     /// # Panics
     ///
     /// If there is no point, or `first` is 0.
     pub fn new(columns: usize, rows: usize, first: usize) -> Refinement<C> {
-        assert!(columns > 0 && rows > 0 && first > 0, "a grid of {columns} x {rows} in steps of {first}");
+        assert!(columns > 0 && rows > 0 && first > 0, "a grid of {columns} x {rows} in {first} cells");
         let cuts = |points: usize| -> Vec<(usize, usize)> {
             let last = points - 1;
+            let step = (last / first).max(1);
             match last {
                 0 => vec![(0, 0)],
-                _ => (0..last).step_by(first).map(|from| (from, (from + first).min(last))).collect(),
+                _ => (0..last).step_by(step).map(|from| (from, (from + step).min(last))).collect(),
             }
         };
         let rows = cuts(rows);
@@ -210,24 +211,24 @@ mod tests {
     #[test]
     fn the_work_follows_the_border_and_not_the_area() {
         let heights: Vec<usize> = (0..257).map(|x| 256 - x).collect();
-        let spent = refine(257, 257, 32, &below(&heights)).known().len();
+        let spent = refine(257, 257, 8, &below(&heights)).known().len();
         assert!(spent < 257 * 257 / 30, "{spent} of {}", 257 * 257);
-        let flat = refine(257, 257, 32, &|_| 0).known().len();
+        let flat = refine(257, 257, 8, &|_| 0).known().len();
         assert_eq!(flat, 9 * 9, "where nothing changes, only the first corners are measured");
     }
 
     #[test]
     fn an_island_is_seen_if_a_first_corner_lies_on_it_and_only_then() {
         let island = |centre: Point| move |(x, y): Point| u8::from(x.abs_diff(centre.0) < 3 && y.abs_diff(centre.1) < 3);
-        let seen = refine(33, 33, 8, &island((16, 8)));
+        let seen = refine(33, 33, 4, &island((16, 8)));
         assert_eq!((seen.class((18, 10)), seen.class((19, 8))), (Some(1), Some(0)));
-        let missed = refine(33, 33, 8, &island((20, 12)));
+        let missed = refine(33, 33, 4, &island((20, 12)));
         assert_eq!(missed.class((20, 12)), Some(0));
     }
 
     #[test]
     fn before_anything_is_known_nothing_is_said() {
-        let mut refinement: Refinement<u8> = Refinement::new(9, 9, 4);
+        let mut refinement: Refinement<u8> = Refinement::new(9, 9, 2);
         assert_eq!(refinement.class((3, 3)), None);
         refinement.learn((0, 0), 1);
         assert_eq!((refinement.class((0, 0)), refinement.class((3, 3))), (Some(1), None));

@@ -14,6 +14,9 @@ use crate::scenario::{Kind, Scenario};
 /// long.
 const LONGER: u32 = 10;
 
+/// Cells on each axis at first: a region wider and higher than an eighth of the map is seen.
+const FIRST_CELLS: usize = 8;
+
 /// What is swept.
 #[derive(Clone, Debug)]
 pub struct Sweep<'a> {
@@ -25,8 +28,6 @@ pub struct Sweep<'a> {
     pub x: Axis,
     /// The vertical axis.
     pub y: Axis,
-    /// Steps of the first cells.
-    pub first_cells: usize,
     /// What "a longer trigger" means; if absent, as long as the map's longest where an axis is the length of a
     /// trigger, and else ten times as long as the scenario's.
     pub longest: Option<Dur>,
@@ -91,7 +92,7 @@ impl Sweep<'_> {
     pub fn run(&self, about: About, how: &HowMany<'_>, tick: &mut dyn FnMut(Tick)) -> MapResult {
         let (columns, rows) = self.size();
         let mut bench = Bench::default();
-        let mut refinement = Refinement::new(columns, rows, self.first_cells);
+        let mut refinement = Refinement::new(columns, rows, FIRST_CELLS);
         let mut points: Vec<(Point, MapPoint)> = Vec::new();
         while !bench.partial {
             let wanted = refinement.wanted();
