@@ -186,6 +186,6 @@ fn found(page: &mut Page, result: &ThresholdResult) {
     let [below, above] = found.interval.map(|value| result.unit.words(value));
     let (first, second) =
         if found.recovers_below { ("recovers", "stays down") } else { ("stays down", "recovers") };
-    page.item("Threshold", &format!("between {low} and {high} half of the seeds change sides"));
+    page.item("Threshold", &format!("between {low} and {high} the share of seeds crosses one half"));
     page.item("95 %", &format!("up to {below} it {first} (shown), from {above} on it {second} (shown)"));
 }

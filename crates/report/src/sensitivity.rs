@@ -119,9 +119,9 @@ pub fn sensitivity_markdown(result: &SensitivityResult) -> String {
     write!(
         out,
         "# Sensitivity: {name}\n\nMade by `{}`; CI makes it again and compares.\n\n\
-         Each of the {} {which} of [`{file}`](../../{file}) is varied by {}, one at a time, and every verdict is\n\
-         measured again under the same seeds ({}). A *flip* is a decided verdict that becomes another decided one.\n\
-         What is decided here and not there is listed apart: it may be chance.\n\n\
+         Each of the {} {which} of [`{file}`](../../{file}) is varied by {}, one at a time,\n\
+         and every verdict of an arm that can read it is measured again under the same seeds ({}). A *flip* is a decided\n\
+         verdict that becomes another decided one. What is decided on one side only is listed apart: it may be chance.\n\n\
          **Something flips in {with_flips} of {variations} variations.** {}.\n",
         result.again,
         result.numbers.len(),
@@ -131,6 +131,9 @@ pub fn sensitivity_markdown(result: &SensitivityResult) -> String {
         file = result.file,
     )
     .expect("strings grow");
+    if result.partial {
+        out.push_str("\n**Partial: interrupted; what follows is what was measured.**\n");
+    }
     for reason in &result.reasons {
         writeln!(out, "\n**Not valid as the file is: {reason}**").expect("strings grow");
     }
