@@ -37,7 +37,8 @@ pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<End> {
     words.extend(arguments.longest.map(|longest| format!("--longest {longest}")));
     let about = about(&checked, &arm, point, words);
     let (result, wall) = measure(&scenario.scenario, point, |how, tick| sweep.run(about, how, tick));
-    let folder = folder::choose(point.out.as_deref(), &format!("{}-map", scenario.scenario), &result.about.again);
+    let folder =
+        folder::choose(point.out.as_deref(), &format!("{}-map", scenario.scenario), &result.about.again);
     let kept = leave(&folder, &result, wall, Some(("map.html", pumphandle_report::map_html(&result))));
     let report = kept.is_ok().then(|| folder.join("map.html").display().to_string());
     let terminal = pumphandle_report::Terminal { width: screen::width(), colour: screen::colour(), report };
@@ -130,7 +131,12 @@ fn measure<T>(
 }
 
 /// What a map or a threshold leaves: the document, its page, and how long it took.
-fn leave<T: Serialize>(folder: &Path, result: &T, wall: f64, page: Option<(&str, String)>) -> anyhow::Result<()> {
+fn leave<T: Serialize>(
+    folder: &Path,
+    result: &T,
+    wall: f64,
+    page: Option<(&str, String)>,
+) -> anyhow::Result<()> {
     folder::leave(folder, |draft| {
         folder::save(
             &draft.join("result.json"),

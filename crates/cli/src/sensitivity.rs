@@ -19,7 +19,8 @@ pub(crate) fn sensitivity(arguments: &SensitivityArguments) -> anyhow::Result<En
     let stop = stop_flag();
     let how = How { threads: threads(arguments.jobs), stop: &stop, seeds: &seeds };
     let mut progress = Progress::new(planned.runs_per_seed() * arguments.seeds, &checked.scenario.scenario);
-    let about = About { file: checked.file.clone(), sha256: checked.sha256.clone(), again: command(arguments) };
+    let about =
+        About { file: checked.file.clone(), sha256: checked.sha256.clone(), again: command(arguments) };
     let result = measure(planned, about, &how, || progress.step());
     progress.finish();
     let terminal =

@@ -14,7 +14,7 @@ use pumphandle_experiment::map::sweep::Sweep;
 use pumphandle_experiment::scenario::Scenario;
 use pumphandle_experiment::scenario::read::read;
 
-/// 40 answers per second, four attempts, a queue that holds more than anybody waits for.
+/// 160 answers per second, four attempts, a queue that holds more than anybody waits for.
 const STORM: &str = "
 scenario: tiny
 title: A tiny storm
@@ -22,12 +22,12 @@ story: It is slow for a while.
 kind: pulse
 slo: { latency: 1s }
 duration: 150s
-load: { arrivals: { poisson: 20/s } }
+load: { arrivals: { poisson: 80/s } }
 services:
   client:
     calls: shop
     with: { attempt_timeout: 300ms, retry: { attempts: 4, backoff: { up_to: 50ms, jitter: full } } }
-  shop: { workers: 2, queue: { size: 100 }, service_time: { exponential: 50ms } }
+  shop: { workers: 8, queue: { size: 400 }, service_time: { exponential: 50ms } }
 timeline:
   - { trigger: slow, from: 20s, for: 6s, do: { slow_down: { service: shop, factor: 20 } } }
 ";
@@ -60,8 +60,8 @@ fn map(scenario: &Scenario, steps: usize, stop_after: u64) -> MapResult {
     let sweep = Sweep {
         scenario,
         arm: control(),
-        x: axis("load.arrivals.poisson=4/s..60/s"),
-        y: axis("timeline.slow.for=1s..9s"),
+        x: axis("load.arrivals.poisson=20/s..220/s"),
+        y: axis("timeline.slow.for=2s..9s"),
         longest: None,
     };
     sweep.check().unwrap();
@@ -95,7 +95,8 @@ fn runs_that_two_points_have_in_common_are_made_once() {
     assert!(metastable > 4, "there is something to share");
     // Without sharing every point needs another probe beside its own: none, or the longest.
     let probes = whole.runs / 6;
-    let without = whole.points.len() + whole.points.iter().filter(|it| it.well_without_trigger.is_some()).count();
+    let without =
+        whole.points.len() + whole.points.iter().filter(|it| it.well_without_trigger.is_some()).count();
     assert!((probes as usize) < without, "{probes} probes, {without} without sharing");
 }
 

@@ -146,11 +146,13 @@ pub fn sensitivity_markdown(result: &SensitivityResult) -> String {
     }
     let robust = robust(result);
     let robust = if robust.is_empty() { "none".to_owned() } else { robust.join(", ") };
-    write!(out, "\nVerdicts that no variation moves: {robust}.\n\n## What each number moves\n\n").expect("strings grow");
+    write!(out, "\nVerdicts that no variation moves: {robust}.\n\n## What each number moves\n\n")
+        .expect("strings grow");
     out.push_str("| number | in the file | varied | flips | undecided |\n|---|---|---|---|---|\n");
     for number in &result.numbers {
         for variation in &number.variations {
-            let unsure = if variation.reasons.is_empty() { grouped(&variation.undecided) } else { Vec::new() };
+            let unsure =
+                if variation.reasons.is_empty() { grouped(&variation.undecided) } else { Vec::new() };
             writeln!(
                 out,
                 "| `{}` | {} | {} | {} | {} |",

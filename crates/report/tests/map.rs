@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use pumphandle_experiment::map::axis::Unit;
 use pumphandle_experiment::map::class::Class;
 use pumphandle_experiment::map::result::*;
-use pumphandle_experiment::sensitivity::result::{Flip, NotVaried, NumberResult, SensitivityResult, Variation};
+use pumphandle_experiment::sensitivity::result::{
+    Flip, NotVaried, NumberResult, SensitivityResult, Variation,
+};
 use pumphandle_report::{
     Terminal, map_html, map_terminal, sensitivity_markdown, sensitivity_terminal, threshold_terminal,
 };
@@ -144,7 +146,11 @@ fn sensitivity() -> SensitivityResult {
             .collect(),
         reasons: Vec::new(),
         numbers: vec![
-            number("client.retry.attempts", "4", vec![variation("3", flips, vec![]), variation("5", vec![], vec![])]),
+            number(
+                "client.retry.attempts",
+                "4",
+                vec![variation("3", flips, vec![]), variation("5", vec![], vec![])],
+            ),
             number(
                 "api.queue.size",
                 "1000",
@@ -191,7 +197,8 @@ fn flips_in_a_table_and_on_the_page() {
 #[test]
 fn every_class_that_occurs_has_its_own_sign_and_stands_in_the_legend() {
     let text = map_terminal(&map(33, 25), &terminal(80));
-    for (sign, name) in [('.', "stable"), ('o', "vulnerable"), ('#', "metastable"), ('X', "overloaded"), ('?', "undecided")]
+    for (sign, name) in
+        [('.', "stable"), ('o', "vulnerable"), ('#', "metastable"), ('X', "overloaded"), ('?', "undecided")]
     {
         assert!(text.lines().any(|line| line.trim_start().starts_with(&format!("{sign}  {name}"))), "{text}");
         assert!(text.lines().any(|line| line.contains(['┤', '│']) && line.contains(sign)), "{sign}: {text}");

@@ -152,7 +152,8 @@ impl Axis {
     ///
     /// A sentence for the person who wrote it.
     pub fn parse(scenario: &Scenario, text: &str, places: Places<'_>) -> Result<Axis, String> {
-        let shape = || format!("expected PATH=A..B, such as load.arrivals.poisson=50/s..200/s, found `{text}`");
+        let shape =
+            || format!("expected PATH=A..B, such as load.arrivals.poisson=50/s..200/s, found `{text}`");
         let (path, range) = text.split_once('=').ok_or_else(shape)?;
         let (range, geometric) = match range.strip_suffix(":log") {
             Some(range) => (range, true),
@@ -220,10 +221,12 @@ fn unit(scenario: &Scenario, path: &str, low: &str, high: &str) -> Result<Unit, 
         Some(Unit::Number) if low.ends_with('%') || high.ends_with('%') => Ok(Unit::Share),
         Some(unit) => Ok(unit),
         // Such as a timeout that is `off`: what is written decides, if it can be set.
-        None => Unit::of(&parsed(low)).filter(|_| set(&mut scenario.clone(), path, low).is_ok()).ok_or_else(|| {
-            let now = crate::scenario::paths::words(&now);
-            format!("{path}: it is `{now}` here; only durations, rates, shares and numbers have a range")
-        }),
+        None => Unit::of(&parsed(low)).filter(|_| set(&mut scenario.clone(), path, low).is_ok()).ok_or_else(
+            || {
+                let now = crate::scenario::paths::words(&now);
+                format!("{path}: it is `{now}` here; only durations, rates, shares and numbers have a range")
+            },
+        ),
     }
 }
 
@@ -413,7 +416,10 @@ mod tests {
             ("levers.longer-timout.set.client.attempt_timeout=1s..5s", "did you mean `longer-timeout`?"),
             ("levers.longer-timeout.set.client.retry.attempts=1..5", "there is: client.attempt_timeout"),
             ("levers.retry-budget-10.set.client.retry_budget.token_bucket.deposit=10%..400%", "between 0"),
-            ("levers.retry-budget-10.set.client.retry_budget.leaky.deposit=10%..40%", "no `leaky.deposit` in it"),
+            (
+                "levers.retry-budget-10.set.client.retry_budget.leaky.deposit=10%..40%",
+                "no `leaky.deposit` in it",
+            ),
         ] {
             let message = axis(text, 4).expect_err(text);
             assert!(message.contains(hint), "{text}: {message}");
@@ -427,7 +433,9 @@ mod tests {
         assert_eq!(axis.values, [1.0, 1.3, 1.6, 1.9, 2.0]);
         let axis = precise("client.retry.attempts=1..4", "1").unwrap();
         assert_eq!(axis.values, [1.0, 2.0, 3.0, 4.0]);
-        for (step, hint) in [("0s", "above 0"), ("5", "the precision: expected a duration"), ("1ns", "steps lie")] {
+        for (step, hint) in
+            [("0s", "above 0"), ("5", "the precision: expected a duration"), ("1ns", "steps lie")]
+        {
             let message = precise("timeline.slow-queries.for=1s..2s", step).expect_err(step);
             assert!(message.contains(hint), "{step}: {message}");
         }

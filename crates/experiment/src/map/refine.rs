@@ -219,7 +219,9 @@ mod tests {
 
     #[test]
     fn an_island_is_seen_if_a_first_corner_lies_on_it_and_only_then() {
-        let island = |centre: Point| move |(x, y): Point| u8::from(x.abs_diff(centre.0) < 3 && y.abs_diff(centre.1) < 3);
+        let island = |centre: Point| {
+            move |(x, y): Point| u8::from(x.abs_diff(centre.0) < 3 && y.abs_diff(centre.1) < 3)
+        };
         let seen = refine(33, 33, 4, &island((16, 8)));
         assert_eq!((seen.class((18, 10)), seen.class((19, 8))), (Some(1), Some(0)));
         let missed = refine(33, 33, 4, &island((20, 12)));

@@ -77,9 +77,11 @@ impl Sweep<'_> {
             return None;
         }
         let lengths = |axis: &Axis| {
-            let is_length = self.scenario.timeline.iter().any(|trigger| {
-                axis.path == format!("timeline.{}.for", trigger.trigger)
-            });
+            let is_length = self
+                .scenario
+                .timeline
+                .iter()
+                .any(|trigger| axis.path == format!("timeline.{}.for", trigger.trigger));
             let last = axis.values.last().copied().unwrap_or_default();
             is_length.then(|| Dur(std::time::Duration::from_secs_f64(last)))
         };
@@ -141,17 +143,16 @@ impl Sweep<'_> {
                 break;
             }
         }
-        let whole = open.into_iter().filter_map(|point| point.class.map(|class| point.document(class, bench)));
+        let whole =
+            open.into_iter().filter_map(|point| point.class.map(|class| point.document(class, bench)));
         whole.collect()
     }
 
     fn ask(&self, at: Point, bench: &mut Bench) -> Asked {
-        let added = self
-            .at(at)
-            .and_then(|scenario| match problems(&scenario, &self.arm) {
-                Some(wrong) => Err(wrong),
-                None => bench.add(&scenario, &self.arm, TriggerOf::Point),
-            });
+        let added = self.at(at).and_then(|scenario| match problems(&scenario, &self.arm) {
+            Some(wrong) => Err(wrong),
+            None => bench.add(&scenario, &self.arm, TriggerOf::Point),
+        });
         match added {
             Ok(key) => Asked { at, with: Some(key), none: None, longest: None, class: None, refused: None },
             Err(wrong) => Asked {
@@ -169,7 +170,11 @@ impl Sweep<'_> {
     fn ask_more(&self, point: &mut Asked, bench: &mut Bench, how: &HowMany<'_>) -> bool {
         let (None, Some(with)) = (point.class, &point.with) else { return false };
         let known = |key: &String| bench.probe(key).reasons.is_empty();
-        if ![point.with.as_ref(), point.none.as_ref(), point.longest.as_ref()].into_iter().flatten().all(known) {
+        if ![point.with.as_ref(), point.none.as_ref(), point.longest.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(known)
+        {
             point.class = Some(Class::NotTested);
             return false;
         }
@@ -183,17 +188,21 @@ impl Sweep<'_> {
             point.class = Some(classify_without_recovery(with, how.looks));
             return false;
         };
-        let trigger =
-            match classify(with, point.none.as_ref().map(tally), point.longest.as_ref().map(tally), how.looks) {
-                // Half a look that undecides is an interruption, not a finding.
-                Verdict::Is(Class::Undecided) if bench.partial => return false,
-                Verdict::Is(class) => {
-                    point.class = Some(class);
-                    return false;
-                }
-                Verdict::NeedsNone => TriggerOf::None,
-                Verdict::NeedsLongest => TriggerOf::Longest(longest),
-            };
+        let trigger = match classify(
+            with,
+            point.none.as_ref().map(tally),
+            point.longest.as_ref().map(tally),
+            how.looks,
+        ) {
+            // Half a look that undecides is an interruption, not a finding.
+            Verdict::Is(Class::Undecided) if bench.partial => return false,
+            Verdict::Is(class) => {
+                point.class = Some(class);
+                return false;
+            }
+            Verdict::NeedsNone => TriggerOf::None,
+            Verdict::NeedsLongest => TriggerOf::Longest(longest),
+        };
         let added = self.at(point.at).and_then(|scenario| bench.add(&scenario, &self.arm, trigger));
         match added {
             Ok(key) if trigger == TriggerOf::None => point.none = Some(key),

@@ -176,7 +176,9 @@ pub fn plan(document: &Document, scenario: &Scenario, which: Which) -> Result<Pl
     }
     if varied.is_empty() {
         return Err(match which {
-            Which::Free => "no number has `# why: free choice`, so there is none to vary; try --all".to_owned(),
+            Which::Free => {
+                "no number has `# why: free choice`, so there is none to vary; try --all".to_owned()
+            }
             Which::All => "there is no number that could be varied".to_owned(),
         });
     }
@@ -200,13 +202,19 @@ pub fn measure(mut planned: Planned, about: About, how: &How<'_>, done: impl FnM
     let n = how.seeds.len();
     let base_reasons = planned.base.reasons();
     let control = planned.base.control().expect("the base is run as a whole");
-    let base = if planned.base.is_whole(n) { planned.base.verdicts(control, &base_reasons) } else { IndexMap::new() };
+    let base = if planned.base.is_whole(n) {
+        planned.base.verdicts(control, &base_reasons)
+    } else {
+        IndexMap::new()
+    };
     let base_end = planned.base.end();
     let mut numbers = Vec::new();
     for (number, variants) in &planned.varied {
         let whole = variants.iter().filter(|(_, variant)| variant.is_whole(n) && !base.is_empty());
         let variations: Vec<Variation> = whole
-            .map(|(value, variant)| compare(value, variant, control, &base_reasons, &base, base_end.as_deref()))
+            .map(|(value, variant)| {
+                compare(value, variant, control, &base_reasons, &base, base_end.as_deref())
+            })
             .collect();
         if !variations.is_empty() {
             numbers.push(NumberResult {

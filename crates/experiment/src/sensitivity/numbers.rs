@@ -53,7 +53,8 @@ pub struct Number {
 pub fn numbers(document: &Document, which: Which) -> Vec<Number> {
     let mut found = Vec::new();
     for at in document.numbers() {
-        let decided = matches!(at.segments().first(), Some(Segment::Key(part)) if PARTS.contains(&part.as_str()));
+        let decided =
+            matches!(at.segments().first(), Some(Segment::Key(part)) if PARTS.contains(&part.as_str()));
         let names_a_rung = at.segments().len() == 3 && matches!(at.last_key(), Some("level" | "also_level"));
         let why = document.why(&at);
         let free = why.as_ref().is_some_and(|why| why.kind == WhyKind::Free);
@@ -119,7 +120,13 @@ pub fn varied(value: &Value, factor: f64) -> Result<Value, String> {
             let moved = libm::round(now as f64 * factor) as i64;
             let least = if factor < 1.0 { now - 1 } else { now + 1 };
             // Whole numbers are at least one apart, or nothing was varied.
-            let other = if now <= 0 { moved } else if factor < 1.0 { moved.min(least) } else { moved.max(least) };
+            let other = if now <= 0 {
+                moved
+            } else if factor < 1.0 {
+                moved.min(least)
+            } else {
+                moved.max(least)
+            };
             Value::from(other)
         }
         Value::String(text) => Value::from(varied_text(text, factor)?),
@@ -244,7 +251,8 @@ mod tests {
         let (scenario, written) = vary("load.arrivals.poisson", 1.25).expect("it can run");
         assert_eq!((written.as_str(), scenario.load.base_rate()), ("125/s", Some(125.0)));
         assert!(scenario.claims.is_empty());
-        let reason = vary("levers.more-api-servers.set.api.replicas", 0.75).expect_err("one server is no lever");
+        let reason =
+            vary("levers.more-api-servers.set.api.replicas", 0.75).expect_err("one server is no lever");
         assert!(reason.contains("1 cannot be") && reason.contains("changes nothing"), "{reason}");
     }
 }

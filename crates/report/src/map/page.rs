@@ -62,12 +62,7 @@ struct Entry {
 
 impl Entry {
     fn of(class: Class, map: &MapResult) -> Entry {
-        Entry {
-            class: css(class),
-            name: class.name(),
-            sign: sign(Some(class)),
-            meaning: meaning(class, map),
-        }
+        Entry { class: css(class), name: class.name(), sign: sign(Some(class)), meaning: meaning(class, map) }
     }
 }
 
@@ -114,11 +109,8 @@ fn svg(map: &MapResult) -> String {
     let (width, height) = (LEFT + WIDE + RIGHT, TOP + HIGH + BELOW);
     let mut out = String::new();
     let label = escaped(&format!("{} by {} over {}", map.about.title, map.y.path, map.x.path));
-    write!(
-        out,
-        "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{label}\">{PATTERNS}"
-    )
-    .expect("strings grow");
+    write!(out, "<svg viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{label}\">{PATTERNS}")
+        .expect("strings grow");
     areas(&mut out, map, cell, &at);
     for point in &map.points {
         let (x, y) = at(point.x as f64 + 0.5, point.y as f64 - 0.5);
