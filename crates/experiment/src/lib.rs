@@ -15,11 +15,14 @@
 //! * [`result`]: the documents that a run leaves
 //! * [`presets`]: published defaults of libraries, as levers
 //! * [`laws`]: the rig itself, held to what is known
+//! * [`map`]: how it ends over two settings, and where along one its end changes
+//! * [`sensitivity`]: which verdicts hang on a number that somebody chose
 
 pub mod claims;
 pub mod document;
 pub mod laws;
 pub mod loops;
+pub mod map;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
@@ -27,6 +30,7 @@ pub mod presets;
 pub mod result;
 pub mod run;
 pub mod scenario;
+pub mod sensitivity;
 pub mod stats;
 pub mod stocks;
 pub mod story;
