@@ -54,7 +54,9 @@ fn without_effect(
         let clamp = |t: f64| (t.floor() as usize).min(run.rows.len());
         &run.rows[clamp(from)..clamp(to.ceil())]
     };
-    let (before, during) = (rows(0.0, from), rows(from, to));
+    // A last second in which the trigger already ends would dilute what it did.
+    let whole = to.floor();
+    let (before, during) = (rows(0.0, from), rows(from, if whole > from { whole } else { to }));
     let index = |service: &str| scenario.services.get_index_of(service).unwrap_or(0);
     let failed = match trigger.effect() {
         Effect::Slower(service, times) => {
