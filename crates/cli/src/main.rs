@@ -10,10 +10,12 @@ mod doctor;
 mod events;
 mod folder;
 mod laws;
+mod map;
 mod progress;
 mod run;
 mod scenarios;
 mod screen;
+mod sensitivity;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Sweep(arguments) => map::sweep(&arguments),
+        Command::Threshold(arguments) => map::threshold(&arguments),
+        Command::Sensitivity(arguments) => sensitivity::sensitivity(&arguments),
         Command::List(arguments) => scenarios::list(&arguments),
         Command::Show { scenario } => scenarios::show(&scenario),
         Command::Schema => scenarios::schema(),

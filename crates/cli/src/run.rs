@@ -24,7 +24,7 @@ const SEEDS: u64 = 6;
 
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let mut checked = scenarios::load(&arguments.scenario)?;
-    change(&mut checked, arguments)?;
+    change(&mut checked, &assignments(arguments))?;
     let arms = arms(&checked.scenario, arguments)?;
     let count = arguments.seeds.unwrap_or(if arguments.clock == Clock::Real { 1 } else { SEEDS });
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
@@ -89,12 +89,11 @@ fn usual_logs(scenario: &Scenario) -> usize {
 }
 
 /// What the command line changes, checked again.
-fn change(checked: &mut Checked, arguments: &RunArguments) -> anyhow::Result<()> {
-    let mut changed = false;
-    for assignment in assignments(arguments) {
-        overrides::apply(&mut checked.scenario, &assignment).map_err(anyhow::Error::msg)?;
-        changed = true;
+pub(crate) fn change(checked: &mut Checked, assignments: &[String]) -> anyhow::Result<()> {
+    for assignment in assignments {
+        overrides::apply(&mut checked.scenario, assignment).map_err(anyhow::Error::msg)?;
     }
+    let changed = !assignments.is_empty();
     if changed {
         // The claims are about the scenario as it is written.
         checked.keep_claims(|_| false);
@@ -129,26 +128,31 @@ fn arms(scenario: &Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<Arm
         }
     }
     for asked in &arguments.lever {
-        let (name, mode) = match asked.strip_suffix("@start") {
-            Some(name) => (name, Mode::Standing),
-            None => (asked.as_str(), Mode::Pulled),
-        };
-        let Some(lever) = scenario.levers.get(name) else {
-            let known = scenario.levers.keys().map(String::as_str);
-            match suggest(name, known.clone()) {
-                Some(close) => bail!("no such lever: `{name}`; did you mean `{close}`?"),
-                None => bail!("no such lever: `{name}`; there is {}", known.collect::<Vec<_>>().join(", ")),
-            }
-        };
-        // A lever that is only tried one way is tried that way.
-        let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
-        wanted.push((name.to_owned(), mode));
+        wanted.push(lever(scenario, asked)?);
     }
     for (name, mode) in wanted {
         let arm = plan::treatment(scenario, &name, mode);
         arms.push(arm.map_err(|wrong| anyhow::anyhow!("lever `{name}`: {}", wrong[0].1))?);
     }
     Ok(arms)
+}
+
+/// The lever of this name and how it is tried: `NAME`, or `NAME@start`.
+pub(crate) fn lever(scenario: &Scenario, asked: &str) -> anyhow::Result<(String, Mode)> {
+    let (name, mode) = match asked.strip_suffix("@start") {
+        Some(name) => (name, Mode::Standing),
+        None => (asked, Mode::Pulled),
+    };
+    let Some(lever) = scenario.levers.get(name) else {
+        let known = scenario.levers.keys().map(String::as_str);
+        match suggest(name, known.clone()) {
+            Some(close) => bail!("no such lever: `{name}`; did you mean `{close}`?"),
+            None => bail!("no such lever: `{name}`; there is {}", known.collect::<Vec<_>>().join(", ")),
+        }
+    };
+    // A lever that is only tried one way is tried that way.
+    let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
+    Ok((name.to_owned(), mode))
 }
 
 fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall_s: f64) -> Circumstances {
@@ -180,7 +184,7 @@ fn command(arguments: &RunArguments, seeds: u64) -> String {
     words.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=@%:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

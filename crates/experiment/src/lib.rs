@@ -12,16 +12,20 @@
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves
 //! * [`laws`]: the rig itself, held to what is known
+//! * [`map`]: how it ends over two settings, and where along one its end changes
+//! * [`sensitivity`]: which verdicts hang on a number that somebody chose
 
 pub mod claims;
 pub mod document;
 pub mod laws;
+pub mod map;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
 pub mod result;
 pub mod run;
 pub mod scenario;
+pub mod sensitivity;
 pub mod stats;
 pub mod story;
 pub mod validity;

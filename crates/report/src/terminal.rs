@@ -3,7 +3,7 @@
 //! Colour never carries a meaning that no word or sign carries too. Whether there is colour, and how wide the
 //! terminal is, the caller knows; nothing here asks the environment.
 
-mod page;
+pub(crate) mod page;
 mod spark;
 mod table;
 
