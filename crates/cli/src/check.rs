@@ -138,22 +138,34 @@ fn unprovable(checked: &Checked, measured: &Measured, confidence: f64) -> Vec<St
     for (sentence, body, _) in checked.claims() {
         let weak = |is: &Is| matches!(is, Is::NoEffect | Is::Masks | Is::Worsens | Is::Delays);
         let needs_a_lever = body.arm == "control" || body.verdict.iter().any(weak) || stays_down(body);
-        let stand_in = if needs_a_lever {
-            let suffix = if body.arm.ends_with("@start") { "@start" } else { "" };
-            scenario.known_to_work.as_ref().and_then(|known| measured.find(&format!("{known}{suffix}")))
-        } else {
-            Some(0)
+        // What is claimed of the control may be over before a lever is pulled: then it is the one in place from
+        // the start that can break it.
+        let suffixes: &[&str] = match body.arm.as_str() {
+            "control" => &["", "@start"],
+            arm if arm.ends_with("@start") => &["@start"],
+            _ => &[""],
         };
-        let Some(stand_in) = stand_in else {
+        let stand_ins: Vec<usize> = match &scenario.known_to_work {
+            _ if !needs_a_lever => vec![0],
+            Some(known) => suffixes.iter().filter_map(|it| measured.find(&format!("{known}{it}"))).collect(),
+            None => Vec::new(),
+        };
+        if stand_ins.is_empty() {
             let name = &scenario.scenario;
             cannot_fail
                 .push(format!("{name}: {sentence}: there is no `known_to_work` lever to prove it with"));
             continue;
-        };
-        let finding = judge::judge(scenario, measured, body, stand_in, confidence);
-        if finding.decision == Decision::Held {
-            let other = &measured.arms[stand_in].plan.name;
-            cannot_fail.push(format!("{}: {sentence}: holds of `{other}` too", scenario.scenario));
+        }
+        let holds =
+            |arm: &usize| judge::judge(scenario, measured, body, *arm, confidence).decision == Decision::Held;
+        if stand_ins.iter().all(holds) {
+            let others: Vec<String> =
+                stand_ins.iter().map(|&arm| format!("`{}`", measured.arms[arm].plan.name)).collect();
+            cannot_fail.push(format!(
+                "{}: {sentence}: holds of {} too",
+                scenario.scenario,
+                others.join(" and ")
+            ));
         }
     }
     cannot_fail

@@ -50,7 +50,7 @@ catalogue! {
         Failed = "failed": "Work that ended in an error of the service itself.";
         Rejected = "rejected": "Attempts refused for want of room, or shed.";
         Expired = "expired": "Work dropped unstarted because nobody waited for it any more.";
-        Killed = "killed": "Work ended by a time limit of the service.";
+        Killed = "killed": "Work ended by the service: by a time limit, or because somebody had old work ended.";
         Disconnected = "disconnected": "Attempts cut off by a restart.";
         Abandoned = "abandoned": "Attempts whose caller left before the answer.";
         BusyNanos = "busy_ns": "Time spent in service, summed over all work, nanoseconds.";
@@ -100,6 +100,7 @@ struct Accounts {
     inflow: u64,
     outflow: u64,
     peak: u64,
+    peaked: u64,
     changed: u64,
     integral: u128,
     sojourns: u128,
@@ -118,6 +119,8 @@ pub struct StockReading {
     pub outflow: u64,
     /// The highest level since the start.
     pub peak: u64,
+    /// When the level was first that high, in nanoseconds.
+    pub peaked: u64,
     /// Integral of the level over time, in nanoseconds.
     pub integral: u128,
     /// Sum of the time spent inside by all who entered, until they left or until this reading.
@@ -131,7 +134,9 @@ impl Stock {
         let now = it.advance(now);
         it.level += 1;
         it.inflow += 1;
-        it.peak = it.peak.max(it.level);
+        if it.level > it.peak {
+            (it.peak, it.peaked) = (it.level, now);
+        }
         it.entries += u128::from(now);
         Time::from_nanos(now)
     }
@@ -156,6 +161,7 @@ impl Stock {
             inflow: it.inflow,
             outflow: it.outflow,
             peak: it.peak,
+            peaked: it.peaked,
             integral: it.integral,
             sojourns: it.sojourns + still_inside,
         }

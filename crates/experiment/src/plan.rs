@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::loops::Nudge;
 use crate::result::Change;
-use crate::scenario::levers::{Lever, Mode, Restart};
+use crate::scenario::levers::{Kill, Lever, Mode, Restart};
 use crate::scenario::triggers::Act;
 use crate::scenario::{Scenario, paths};
 
@@ -38,6 +38,8 @@ pub enum Action {
     Set(String, Box<ServiceSettings>),
     /// Services lose what is inside and are away for a while.
     Restart(Vec<String>, Duration),
+    /// Services end all work that came in at least this long ago.
+    Kill(Vec<String>, Duration),
 }
 
 /// The control.
@@ -71,7 +73,7 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     };
     let mut now = scenario.services.clone();
     let mut wrong = Vec::new();
-    for (i, (after, set, restart)) in steps(lever).into_iter().enumerate() {
+    for (i, StepOf { after, set, restart, kill }) in steps(lever).into_iter().enumerate() {
         let place = if i == 0 { String::new() } else { format!("then[{}].", i - 1) };
         let at = begins + after;
         match paths::set_all(&mut now, set) {
@@ -85,6 +87,9 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
         }
         if let Some(restart) = restart {
             plan.actions.push((at, Action::Restart(restart.services.clone(), restart.down.0)));
+        }
+        if let Some(kill) = kill {
+            plan.actions.push((at, Action::Kill(kill.services.clone(), kill.older_than.0)));
         }
     }
     if mode == Mode::Standing {
@@ -101,12 +106,24 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
 }
 
-/// When after the lever's own moment, the settings that change, what is restarted.
-type StepOf<'a> = (Duration, &'a IndexMap<String, Value>, Option<&'a Restart>);
+/// What a lever does at one moment, in this order.
+struct StepOf<'a> {
+    /// When, after the lever's own moment.
+    after: Duration,
+    set: &'a IndexMap<String, Value>,
+    restart: Option<&'a Restart>,
+    kill: Option<&'a Kill>,
+}
 
 fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
-    let first = (Duration::ZERO, &lever.set, lever.restart.as_ref());
-    let then = lever.then.iter().map(|step| (step.after.0, &step.set, step.restart.as_ref()));
+    let Lever { set, restart, kill, .. } = lever;
+    let first = StepOf { after: Duration::ZERO, set, restart: restart.as_ref(), kill: kill.as_ref() };
+    let then = lever.then.iter().map(|step| StepOf {
+        after: step.after.0,
+        set: &step.set,
+        restart: step.restart.as_ref(),
+        kill: step.kill.as_ref(),
+    });
     std::iter::once(first).chain(then).collect()
 }
 
@@ -114,7 +131,7 @@ fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
 pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
     let mut now = scenario.services.clone();
     let mut changes = Vec::new();
-    for (after, set, restart) in steps(lever) {
+    for StepOf { after, set, restart, kill } in steps(lever) {
         let when =
             if after.is_zero() { String::new() } else { format!(" (after {} s)", after.as_secs_f64()) };
         let before = now.clone();
@@ -131,6 +148,14 @@ pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
                 path: format!("{service}{when}"),
                 old: "-".to_owned(),
                 new: format!("restarted, away for {down} s"),
+            });
+        }
+        for service in kill.iter().flat_map(|kill| &kill.services) {
+            let age = kill.map_or(0.0, |kill| kill.older_than.secs_f64());
+            changes.push(Change {
+                path: format!("{service}{when}"),
+                old: "-".to_owned(),
+                new: format!("work of {age} s and older ended"),
             });
         }
     }

@@ -115,6 +115,7 @@ pub fn add(scenario: &mut Scenario, service: &str, read: &Read) -> Result<String
             .map(|(policy, value)| (format!("{service}.{policy}"), value.clone()))
             .collect(),
         restart: None,
+        kill: None,
         then: Vec::new(),
     };
     scenario.levers.insert(name.clone(), lever);

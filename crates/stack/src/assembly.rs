@@ -217,6 +217,18 @@ impl Stack {
             replica.restart(up_again);
         }
     }
+
+    /// Ends all work at `service` that came in at least `older_than` ago.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn kill(&self, service: &str, older_than: Duration) {
+        let node = &self.nodes[service];
+        let killed: usize = node.replicas().iter().map(|replica| replica.kill(older_than)).sum();
+        let age = older_than.as_nanos() as u64;
+        self.world.record(EventKind::Kill, node.shared.number, age, killed as u64);
+    }
 }
 
 /// Brings `node` to `count` replicas, each with edges of its own to the services it calls.

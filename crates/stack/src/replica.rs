@@ -7,8 +7,9 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use pumphandle_core::draws::{Stream, mix, name_key};
 use pumphandle_core::events::EventKind;
@@ -119,6 +120,12 @@ impl Replica {
         self.down_until.store(up_again.nanos(), Ordering::Relaxed);
         let lost = self.lives.end();
         self.shared.world.record(EventKind::Restart, self.shared.number, self.lives.current(), lost as u64);
+    }
+
+    /// Ends all work that came in at least `older_than` ago, as an operator who kills old queries does. Returns
+    /// how much that was.
+    pub fn kill(&self, older_than: Duration) -> usize {
+        self.lives.kill(older_than)
     }
 
     /// The door: what comes from the wire.
@@ -272,9 +279,13 @@ impl Replica {
                 },
             }
         };
-        let outcome = ended.unwrap_or_else(|Restarted| {
-            self.shared.meter.count(Flow::Disconnected);
-            Err(CallError::Disconnected)
+        let outcome = ended.unwrap_or_else(|cut| {
+            let (flow, error) = match cut {
+                Cut::Restarted => (Flow::Disconnected, CallError::Disconnected),
+                Cut::Killed => (Flow::Killed, CallError::Killed),
+            };
+            self.shared.meter.count(flow);
+            Err(error)
         });
         self.shared.world.record(EventKind::Ended, self.shared.number, path.id(), outcome_code(&outcome));
         outcome
@@ -417,16 +428,29 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// The work under way, so that a restart can end it.
+/// The work under way, so that a restart can end all of it, and a person what is old of it.
 #[derive(Default)]
 struct Lives {
     number: AtomicU64,
-    wakers: Mutex<Slab<Waker>>,
+    /// How often old work was ended: only then has anybody to look whether it was meant.
+    kills: AtomicU64,
+    under_way: Mutex<Slab<Life>>,
 }
 
-/// The replica restarted while the work was under way.
+struct Life {
+    waker: Waker,
+    since: Time,
+    killed: bool,
+}
+
+/// Why work ended that was under way.
 #[derive(Debug)]
-struct Restarted;
+enum Cut {
+    /// The replica restarted.
+    Restarted,
+    /// Somebody had it ended for its age.
+    Killed,
+}
 
 impl Lives {
     fn current(&self) -> u64 {
@@ -436,28 +460,53 @@ impl Lives {
     /// Ends all work under way; returns how much there was.
     fn end(&self) -> usize {
         self.number.fetch_add(1, Ordering::Relaxed);
-        let wakers: Vec<Waker> = {
-            let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-            wakers.iter().map(|(_, waker)| waker.clone()).collect()
-        };
+        let wakers: Vec<Waker> = self.lock().iter().map(|(_, life)| life.waker.clone()).collect();
         let lost = wakers.len();
         wakers.into_iter().for_each(Waker::wake);
         lost
     }
 
-    /// `work`, until this life ends.
-    async fn within<F: Future>(&self, work: F) -> Result<F::Output, Restarted> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Life>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the work that has been under way for `older_than` or longer; returns how much.
+    fn kill(&self, older_than: Duration) -> usize {
+        let at = now();
+        let mut wakers = Vec::new();
+        for (_, life) in self.lock().iter_mut().filter(|(_, life)| !life.killed) {
+            if at.since(life.since) >= older_than {
+                life.killed = true;
+                wakers.push(life.waker.clone());
+            }
+        }
+        self.kills.fetch_add(1, Ordering::Relaxed);
+        let ended = wakers.len();
+        wakers.into_iter().for_each(Waker::wake);
+        ended
+    }
+
+    fn is_killed(&self, registered: &Registered<'_>) -> bool {
+        self.kills.load(Ordering::Relaxed) != registered.kills && self.lock()[registered.place].killed
+    }
+
+    /// `work`, until this life ends or it is killed for its age.
+    async fn within<F: Future>(&self, work: F) -> Result<F::Output, Cut> {
         let life = self.current();
         let mut work = pin!(work);
         let mut registered: Option<Registered<'_>> = None;
         std::future::poll_fn(|cx| {
             if self.current() != life {
-                return Poll::Ready(Err(Restarted));
+                return Poll::Ready(Err(Cut::Restarted));
+            }
+            if registered.as_ref().is_some_and(|registered| self.is_killed(registered)) {
+                return Poll::Ready(Err(Cut::Killed));
             }
             let ended = work.as_mut().poll(cx).map(Ok);
             if ended.is_pending() && registered.is_none() {
-                let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-                registered = Some(Registered { lives: self, place: wakers.insert(cx.waker().clone()) });
+                let kills = self.kills.load(Ordering::Relaxed);
+                let life = Life { waker: cx.waker().clone(), since: now(), killed: false };
+                registered = Some(Registered { lives: self, place: self.lock().insert(life), kills });
             }
             ended
         })
@@ -468,11 +517,13 @@ impl Lives {
 struct Registered<'a> {
     lives: &'a Lives,
     place: usize,
+    /// How often old work had been ended when this came in.
+    kills: u64,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        let waker = self.lives.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(self.place);
-        drop(waker);
+        let life = self.lives.lock().remove(self.place);
+        drop(life);
     }
 }

@@ -1,6 +1,8 @@
 //! Judging claims: each part of a claim gives held, broken or not tested; a claim is the worst of its parts.
 
-use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State, Window};
+use pumphandle_core::meter::{Flow, StockName};
+
+use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State};
 use crate::measure::Measured;
 use crate::outcome::{Judged, SeedOutcome};
 use crate::scenario::{Mode, Scenario};
@@ -152,14 +154,10 @@ fn on_verdict(
 
 fn on_measure(scenario: &Scenario, measure: &Measure, seeds: &[SeedOutcome], confidence: f64) -> Finding {
     let service = measure.service.as_ref().and_then(|name| scenario.services.get_index_of(name));
-    let values: Vec<f64> =
-        seeds.iter().filter_map(|seed| value(seed, measure.of, measure.window, service)).collect();
-    let name = format!(
-        "{}{:?} {:?}",
-        measure.service.as_ref().map(|name| format!("{name} ")).unwrap_or_default(),
-        measure.of,
-        measure.window
-    );
+    let values: Vec<f64> = seeds.iter().filter_map(|seed| value(seed, measure, service)).collect();
+    let word = |name: &Option<String>| name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
+    let what = [&measure.service, &measure.flow, &measure.stock].map(word).concat();
+    let name = format!("{what}{:?} {:?}", measure.of, measure.part());
     within(name, one_mean(&values, confidence), measure.at_least, measure.at_most)
 }
 
@@ -198,14 +196,25 @@ fn on_loop(
 }
 
 /// A quantity of one seed.
-pub fn value(seed: &SeedOutcome, of: Quantity, window: Window, service: Option<usize>) -> Option<f64> {
-    let service = || seed.services.get(service?)?.get(&window);
-    match of {
+pub fn value(seed: &SeedOutcome, measure: &Measure, at: Option<usize>) -> Option<f64> {
+    let window = measure.part();
+    let service = || seed.services.get(at?)?.get(&window);
+    let stock = || StockName::from_name(measure.stock.as_ref()?);
+    let of_stock = || Some(&service()?.stocks[stock()? as usize]);
+    let peak = || Some(seed.peaks.get(at?)?[stock()? as usize]);
+    match measure.of {
         Quantity::GoodShare => seed.good_share.get(&window).copied(),
         Quantity::GoodputPerS => seed.goodput.get(&window).copied(),
         Quantity::Amplification => service()?.amplification,
         Quantity::WastedWork => service()?.wasted,
         Quantity::CompletedPerS => service().map(|it| it.completed_per_s),
         Quantity::QueueLevel => service().map(|it| it.queue),
+        Quantity::FlowPerS => Some(service()?.flows[Flow::from_name(measure.flow.as_ref()?)? as usize]),
+        Quantity::StockLevel => of_stock().map(|it| it.level),
+        Quantity::StockSlopePerS => of_stock().map(|it| it.slope_per_s),
+        Quantity::StockPeak => peak().map(|(level, _)| level),
+        Quantity::StockPeakAfterS => peak().map(|(_, after_s)| after_s),
+        Quantity::WaitByStock => Some(seed.wait_s.get(&window)? / of_stock()?.clears_in_s?),
+        Quantity::PatientShare => seed.patient_share.get(&window).copied(),
     }
 }

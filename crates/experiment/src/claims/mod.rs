@@ -102,6 +102,19 @@ pub struct Measure {
     /// The last minute if absent.
     #[serde(default)]
     pub window: Window,
+    /// A part of its own, in place of a window: from this second of the run on, such as 64s. Whole seconds,
+    /// together with `to`. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Dur>,
+    /// The end of that part, such as 72s. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Dur>,
+    /// Which flow, for `flow_per_s`: by its name in `series.ndjson`, such as retries. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// Which stock, for quantities of stocks: by its name in `series.ndjson`, such as inside. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<String>,
     /// Of which service, for quantities of services. Measured of users if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -131,12 +144,39 @@ pub enum Quantity {
     CompletedPerS,
     /// Mean level of a service's request queue.
     QueueLevel,
+    /// A flow of a service, per second.
+    FlowPerS,
+    /// Mean level of a stock of a service.
+    StockLevel,
+    /// By how much a stock of a service rises, per second, from the start of the window to its end.
+    StockSlopePerS,
+    /// The highest level of a stock of a service. Of the whole run.
+    StockPeak,
+    /// Seconds from the start of the trigger to when a stock of a service was first at its highest. Of the whole
+    /// run.
+    StockPeakAfterS,
+    /// Mean waiting time of users who are answered, over what a service's stock and its outflow would make them
+    /// wait: 1 where they wait for what is there when they come.
+    WaitByStock,
+    /// Answered correctly within `slo.patient`, per arrival, by due time.
+    PatientShare,
 }
 
 impl Quantity {
     /// Whether it is one of a service.
     pub fn needs_service(self) -> bool {
-        !matches!(self, Quantity::GoodShare | Quantity::GoodputPerS)
+        !matches!(self, Quantity::GoodShare | Quantity::GoodputPerS | Quantity::PatientShare)
+    }
+
+    /// Whether it is one of a flow.
+    pub fn needs_flow(self) -> bool {
+        self == Quantity::FlowPerS
+    }
+
+    /// Whether it is one of a stock.
+    pub fn needs_stock(self) -> bool {
+        use Quantity::{StockLevel, StockPeak, StockPeakAfterS, StockSlopePerS, WaitByStock};
+        matches!(self, StockLevel | StockSlopePerS | StockPeak | StockPeakAfterS | WaitByStock)
     }
 }
 
@@ -155,10 +195,24 @@ pub enum Window {
     LastMinute,
     /// All of it.
     All,
+    /// From one whole second to another, as a claim says with `from` and `to`.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Span(u32, u32),
+}
+
+impl Measure {
+    /// The part of the run that it is about.
+    pub fn part(&self) -> Window {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => Window::Span(from.0.as_secs() as u32, to.0.as_secs() as u32),
+            _ => self.window,
+        }
+    }
 }
 
 impl Window {
-    /// All of them.
+    /// All that have names.
     pub const ALL: [Window; 5] =
         [Window::Before, Window::During, Window::After, Window::LastMinute, Window::All];
 }

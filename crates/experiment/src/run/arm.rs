@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use pumphandle_core::World;
-use pumphandle_core::meter::StockName;
+use pumphandle_core::meter::{STOCKS, Snapshot, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
@@ -29,6 +29,8 @@ pub struct SeedRun {
     pub tally: Tally,
     /// Every service, every second.
     pub rows: Rows,
+    /// The highest level of every stock of every service, and when it was first that high.
+    pub peaks: Vec<[(u64, Time); STOCKS]>,
     /// Number of events, and their digest.
     pub events: (u64, String),
     /// The digest when the pulled levers act, before they do.
@@ -61,11 +63,13 @@ pub async fn conduct(
 ) -> SeedRun {
     // A twin that is only watched for a while ends with the watch; its last users' answers matter to nobody.
     let length = arm.nudge.map_or(scenario.duration.0, |nudge| Duration::from_secs(nudge.until_s as u64));
-    let patience = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
+    let rest = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
     let seconds = length.as_secs_f64().ceil() as usize;
     let end = Time::ZERO + length;
     let world = Arc::clone(stack.world());
-    let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
+    let patience = scenario.slo.patient.unwrap_or_default().0;
+    let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
+    let ledger = Arc::new(ledger.with_patience(patience));
     let target = Target {
         entry: stack.entry(),
         ledger: Arc::clone(&ledger),
@@ -92,7 +96,7 @@ pub async fn conduct(
     time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
     let ended = either(stopped, async {
         time::sleep_until(end, Order::sample(2)).await;
-        driver::drain(&ledger, end + patience).await;
+        driver::drain(&ledger, end + rest).await;
     });
     let stopped_at = (!ended.await).then(now);
     let closed_at = now();
@@ -104,6 +108,7 @@ pub async fn conduct(
     SeedRun {
         tally: ledger.close(closed_at),
         rows,
+        peaks: peaks(&stack),
         events: world.log.digest(),
         events_before_pull,
         kept: world.log.take(),
@@ -177,6 +182,9 @@ fn timeline(
                 Happening::Do(Action::Restart(services, down)) => {
                     services.iter().for_each(|service| stack.restart(service, down));
                 }
+                Happening::Do(Action::Kill(services, older_than)) => {
+                    services.iter().for_each(|service| stack.kill(service, older_than));
+                }
             }
         }
     }
@@ -194,6 +202,16 @@ fn audit(stack: &Stack) -> Vec<String> {
         }
     }
     wrong
+}
+
+fn peaks(stack: &Stack) -> Vec<[(u64, Time); STOCKS]> {
+    let of = |(snapshot, _): (Snapshot, usize)| {
+        std::array::from_fn(|i| {
+            let reading = snapshot.stock(StockName::ALL[i]);
+            (reading.peak, Time::from_nanos(reading.peaked))
+        })
+    };
+    stack.read().into_iter().map(of).collect()
 }
 
 fn attempts(stack: &Stack) -> u64 {

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use pumphandle_core::Dur;
+use pumphandle_core::meter::{Flow, StockName};
 use pumphandle_stack::ServiceSettings;
 use pumphandle_stack::settings::{StackSettings, callees_first, check_graph};
 
 use super::paths::{self, Sentence, below, unknown};
-use crate::claims::{ClaimBody, ComesBack, Measure, State, Window};
+use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State, Window};
 use crate::document::{Document, Part, Path, Problem, Problems};
 use crate::loops::{Phase, nudges};
-use crate::scenario::levers::{Lever, Restart};
+use crate::scenario::levers::{Kill, Lever, Restart};
 use crate::scenario::triggers::Does;
 use crate::scenario::{Kind, Mode, Scenario, loops};
 
@@ -260,8 +261,8 @@ fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems
     } else if !is_name(name) {
         problems.at_key(&at, NAMES);
     }
-    if lever.set.is_empty() && lever.restart.is_none() && lever.then.is_empty() {
-        problems.at_key(&at, format!("lever `{name}` does nothing: add `set`, `restart` or `then`"));
+    if lever.set.is_empty() && lever.restart.is_none() && lever.kill.is_none() && lever.then.is_empty() {
+        problems.at_key(&at, format!("lever `{name}` does nothing: add `set`, `restart`, `kill` or `then`"));
     }
     let modes = at.join("modes");
     if lever.modes.is_empty() {
@@ -271,32 +272,49 @@ fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems
         problems.at_value(&modes.join(i), format!("it is tried {} already", mode.name()));
     }
     let pulled = lever.modes.contains(&Mode::Pulled);
-    if lever.restart.is_some() && lever.modes.contains(&Mode::Standing) {
-        let message = "a restart at the very start has nothing to restart";
-        problems.at_key(&at.join("restart"), message).help("add `modes: [pulled]` to the lever");
+    let at_once = [("restart", lever.restart.is_some()), ("kill", lever.kill.is_some())];
+    for (what, _) in at_once.iter().filter(|(_, is)| *is && lever.modes.contains(&Mode::Standing)) {
+        let message = format!("a {what} at the very start has nothing to {what}");
+        problems.at_key(&at.join(*what), message).help("add `modes: [pulled]` to the lever");
     }
     let begins = if pulled { scenario.pull.unwrap_or_default().0 } else { Dur::default().0 };
     for (at, step) in lever.then.iter().enumerate().map(|(i, step)| (at.join("then").join(i), step)) {
-        if step.set.is_empty() && step.restart.is_none() {
-            problems.at_value(&at, "this step does nothing: add `set` or `restart`");
+        if step.set.is_empty() && step.restart.is_none() && step.kill.is_none() {
+            problems.at_value(&at, "this step does nothing: add `set`, `restart` or `kill`");
         }
         let when = begins + step.after.0;
         if when >= scenario.duration.0 {
             let message = format!("happens at {}, when the run of {} is over", Dur(when), scenario.duration);
             problems.at_value(&at.join("after"), message);
         }
-        restarts(scenario, step.restart.as_ref(), &at, problems);
+        acts(scenario, step.restart.as_ref(), step.kill.as_ref(), &at, problems);
     }
-    restarts(scenario, lever.restart.as_ref(), &at, problems);
+    acts(scenario, lever.restart.as_ref(), lever.kill.as_ref(), &at, problems);
 }
 
-fn restarts(scenario: &Scenario, restart: Option<&Restart>, place: &Path, problems: &mut Problems) {
-    let Some(restart) = restart else { return };
-    let place = place.join("restart").join("services");
-    if restart.services.is_empty() {
-        problems.at_value(&place, "which services? name at least one");
+/// The services that are restarted, or at which old work is ended.
+fn acts(
+    scenario: &Scenario,
+    restart: Option<&Restart>,
+    kill: Option<&Kill>,
+    place: &Path,
+    problems: &mut Problems,
+) {
+    for (what, services) in
+        [("restart", restart.map(|restart| &restart.services)), ("kill", kill.map(|kill| &kill.services))]
+    {
+        let place = place.join(what).join("services");
+        if let Some(services) = services {
+            act_on(scenario, services, &place, problems);
+        }
     }
-    for (i, service) in restart.services.iter().enumerate() {
+}
+
+fn act_on(scenario: &Scenario, services: &[String], place: &Path, problems: &mut Problems) {
+    if services.is_empty() {
+        problems.at_value(place, "which services? name at least one");
+    }
+    for (i, service) in services.iter().enumerate() {
         if !scenario.services.contains_key(service) {
             report(problems, place.join(i), Part::Value, no_service(scenario, service));
         }
@@ -305,15 +323,15 @@ fn restarts(scenario: &Scenario, restart: Option<&Restart>, place: &Path, proble
 
 /// Tries every step of a lever on a copy of the services, as a run will.
 fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, problems: &mut Problems) {
-    let later = lever
-        .then
-        .iter()
-        .enumerate()
-        .map(|(i, step)| (at.join("then").join(i).join("set"), &step.set, step.restart.is_some()));
-    let steps = std::iter::once((at.join("set"), &lever.set, lever.restart.is_some())).chain(later);
+    let later = lever.then.iter().enumerate().map(|(i, step)| {
+        let acts = step.restart.is_some() || step.kill.is_some();
+        (at.join("then").join(i).join("set"), &step.set, acts)
+    });
+    let acts = lever.restart.is_some() || lever.kill.is_some();
+    let steps = std::iter::once((at.join("set"), &lever.set, acts)).chain(later);
     let mut now = scenario.services.clone();
     let mut all_right = true;
-    for (place, set, restarts) in steps {
+    for (place, set, acts) in steps {
         let before = now.clone();
         if let Err(wrong) = paths::set_all_of(&mut now, set, document, &place) {
             problems.extend(wrong);
@@ -328,7 +346,7 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
             }
         }
         // Only of a step that does nothing at all: a change may spell out what is so already.
-        if all_right && !restarts && now == before {
+        if all_right && !acts && now == before {
             for path in set.keys() {
                 let message = format!("this changes nothing: it is {} already", paths::show(&now, path));
                 problems.at_value(&place.join(path), message);
@@ -458,6 +476,57 @@ fn arm(scenario: &Scenario, arm: &str, place: &Path, problems: &mut Problems) {
     }
 }
 
+/// A `what` that a quantity is of has to be named, has to exist, and is not to be named for others.
+fn named<'a>(
+    needed: bool,
+    what: &str,
+    name: Option<&str>,
+    known: impl Iterator<Item = &'a str>,
+    place: &Path,
+    problems: &mut Problems,
+) {
+    let known: Vec<&str> = known.collect();
+    match name {
+        None if needed => {
+            problems.at_value(&place.join("of"), format!("of which {what}? add `{what}`"));
+            problems.help(format!("known: {}", known.join(", ")));
+        }
+        Some(_) if !needed => {
+            problems.at_key(&place.join(what), format!("this is not measured of a {what}"));
+        }
+        Some(name) if !known.contains(&name) => {
+            report(problems, place.join(what), Part::Value, unknown(what, name, known.into_iter()));
+        }
+        _ => {}
+    }
+}
+
+fn span(scenario: &Scenario, measure: &Measure, place: &Path, problems: &mut Problems) {
+    let (from, to) = match (measure.from, measure.to) {
+        (None, None) => return,
+        (Some(from), Some(to)) => (from, to),
+        (from, _) => {
+            let (there, missing) = if from.is_some() { ("from", "to") } else { ("to", "from") };
+            problems.at_key(&place.join(there), format!("a part of the run has two ends: add `{missing}`"));
+            return;
+        }
+    };
+    for (field, at) in [("from", from), ("to", to)] {
+        if at.0.subsec_nanos() != 0 {
+            problems.at_value(&place.join(field), "stocks and flows are read at whole seconds");
+        }
+    }
+    if from >= to {
+        problems.at_value(&place.join("to"), format!("is not after `from`, which is {from}"));
+    } else if to > scenario.duration {
+        let message = format!("is after the end of the run of {}", scenario.duration);
+        problems.at_value(&place.join("to"), message);
+    }
+    if measure.window != Window::default() {
+        problems.at_key(&place.join("window"), "either a window, or `from` and `to`");
+    }
+}
+
 fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &mut Problems) {
     match (&measure.service, measure.of.needs_service()) {
         (None, true) => drop(problems.at_value(&place.join("of"), "of which service? add `service`")),
@@ -469,6 +538,20 @@ fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &
         }
         _ => {}
     }
+    named(
+        measure.of.needs_flow(),
+        "flow",
+        measure.flow.as_deref(),
+        Flow::ALL.iter().map(|it| it.name()),
+        place,
+        problems,
+    );
+    let stocks = StockName::ALL.iter().map(|it| it.name());
+    named(measure.of.needs_stock(), "stock", measure.stock.as_deref(), stocks, place, problems);
+    if measure.of == Quantity::PatientShare && scenario.slo.patient.is_none() {
+        problems.at_value(&place.join("of"), "how patient? the scenario has no `slo.patient`");
+    }
+    span(scenario, measure, place, problems);
     let of_a_trigger = matches!(measure.window, Window::Before | Window::During | Window::After);
     if of_a_trigger && scenario.timeline.is_empty() {
         let message = "there is no trigger that a part of the run could lie before, during or after";

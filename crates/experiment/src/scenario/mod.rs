@@ -108,6 +108,10 @@ impl Kind {
 pub struct Slo {
     /// Answered correctly within this time from when the user was due, such as 3s.
     pub latency: Dur,
+    /// A longer time of more patient users, such as 10s: how many are answered within it can be claimed
+    /// (`patient_share`). No verdict is made from it. Not measured if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<Dur>,
 }
 
 impl Scenario {
