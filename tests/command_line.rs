@@ -145,7 +145,7 @@ fn unknown_incidents_levers_and_settings_are_refused_with_a_suggestion() {
             vec!["run", "retry-storm", "--set", "timeline.slow-queries.for=soon"],
             "expected a duration such as",
         ),
-        (vec!["run", "retry-storm", "--set", "slo.latncy=3s"], "(known fields: latency)"),
+        (vec!["run", "retry-storm", "--set", "slo.latncy=3s"], "unknown field `latncy` of `slo`"),
         (vec!["run", "retry-storm", "--set", "kind=pulsee"], "did you mean `pulse`?"),
         (vec!["run", "retry-storm", "--set", "slo.latency.p99=3s"], "is a plain value"),
         (vec!["run", "retry-storm", "--set", "levers.larger-pool.set.api.pool.size=no"], "whole number"),
