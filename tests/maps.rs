@@ -213,7 +213,7 @@ fn a_range_that_cannot_be_is_refused_before_anything_runs() {
         ("timeline.slow.for=1s..2s", good_y, "a map needs two settings"),
         ("slo.latency=0s..1s", good_y, "an SLO is above 0s"),
         ("load.arrivals.poisson=5/s..9/s", "timeline.slow.for=0s..5s:log", "equal factors"),
-        ("levers.patiense.set.client.attempt_timeout=1s..2s", good_y, "did you mean `patience`?"),
+        ("levers.patiense.set.client.attempt_timeout=1s..2s", good_y, "add --lever patiense"),
     ] {
         let output = pumphandle(folder.path(), &["sweep", "tiny.yaml", "--x", x, "--y", y]);
         let message = text(&output.stderr);

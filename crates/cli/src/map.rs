@@ -77,12 +77,25 @@ pub(crate) fn threshold(arguments: &ThresholdArguments) -> anyhow::Result<End> {
 /// The scenario as the command line changes it, and the arm that is measured.
 fn prepare(scenario: &str, point: &PointArguments) -> anyhow::Result<(Checked, Arm)> {
     let mut checked = scenarios::load(scenario)?;
-    change(&mut checked, &point.set)?;
     let lever = point.lever.as_deref().map(|asked| lever(&checked.scenario, asked)).transpose()?;
+    // A lever that is not measured must not keep a point from being measured, by changing nothing there.
+    let measured = |name: &String| lever.as_ref().is_some_and(|(lever, _)| lever == name);
+    checked.scenario.levers.retain(|name, _| measured(name));
+    checked.scenario.known_to_work = None;
+    checked.scenario.claims.clear();
+    change(&mut checked, &point.set)?;
     Ok((checked, Arm { lever }))
 }
 
 fn axis(checked: &Checked, text: &str, places: Places<'_>, option: &str) -> anyhow::Result<Axis> {
+    let named = text.strip_prefix("levers.").and_then(|rest| rest.split('.').next());
+    if let Some(name) = named.filter(|name| !checked.scenario.levers.contains_key(*name)) {
+        let known = checked.scenario.levers.keys().next();
+        let known = known.map_or_else(|| "the control".to_owned(), |lever| format!("`{lever}`"));
+        anyhow::bail!(
+            "{option} {text}: {known} is measured, which does not read `{name}`; add --lever {name}"
+        );
+    }
     let axis = Axis::parse(&checked.scenario, text, places).map_err(anyhow::Error::msg);
     axis.with_context(|| format!("{option} {text}"))
 }

@@ -39,6 +39,9 @@ pub enum Answer {
     Open(usize),
 }
 
+/// Two neighbouring places that are known.
+type Gap = (usize, usize);
+
 /// Where the share crosses one half. All are places of the grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crossing {
@@ -97,8 +100,7 @@ impl Search {
         if !scan.is_empty() {
             return scan;
         }
-        let (bracket, interval) = self.gaps(below);
-        let wide = [bracket, interval.0, interval.1].into_iter().filter(|(from, to)| to - from > 1);
+        let wide = self.gaps(below).into_iter().filter(|(from, to)| to - from > 1);
         let middles: BTreeSet<usize> = wide.map(|(from, to)| from + (to - from) / 2).collect();
         middles.into_iter().collect()
     }
@@ -112,7 +114,7 @@ impl Search {
 
     /// Neighbouring known places around the crossing, around the end of what is shown from below, and around
     /// the end of what is shown from above.
-    fn gaps(&self, below: bool) -> ((usize, usize), ((usize, usize), (usize, usize))) {
+    fn gaps(&self, below: bool) -> [Gap; 3] {
         let pairs = || self.known.iter().zip(self.known.iter().skip(1));
         let first = |leaves: &dyn Fn(&Seen) -> bool| {
             let gap = pairs().find(|(_, (_, next))| leaves(next));
@@ -121,10 +123,9 @@ impl Search {
         let bracket = first(&|seen| seen.side() != Some(below));
         let from_below = first(&|seen| seen.shown != Some(below));
         let from_above = pairs()
-            .filter(|((_, seen), _)| seen.shown != Some(!below))
-            .last()
+            .rfind(|((_, seen), _)| seen.shown != Some(!below))
             .map_or((0, 1), |((from, _), (to, _))| (*from, *to));
-        (bracket, (from_below, from_above))
+        [bracket, from_below, from_above]
     }
 
     /// What is known so far; none before both ends are.
@@ -137,7 +138,7 @@ impl Search {
                 (Some(side), _) => Answer::Agree(side),
             });
         };
-        let (bracket, (from_below, from_above)) = self.gaps(below);
+        let [bracket, from_below, from_above] = self.gaps(below);
         let shown = |side| self.known.iter().filter(move |(_, seen)| seen.shown == Some(side));
         let wrong = shown(!below).next().and_then(|(first, _)| {
             let later = shown(below).find(|(place, _)| *place > first)?;

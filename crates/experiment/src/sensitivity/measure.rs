@@ -101,9 +101,8 @@ impl Variant {
     }
 
     fn rule(&self, control: &Measured, arm: &Measured) -> Is {
-        let seeds = |arm: &Measured| arm.seeds.iter().cloned().collect::<Vec<SeedOutcome>>();
-        let (control, treatment) = (seeds(control), seeds(arm));
-        let (control, treatment): (Vec<_>, Vec<_>) = (control.iter().collect(), treatment.iter().collect());
+        let control: Vec<&SeedOutcome> = control.seeds.iter().collect();
+        let treatment: Vec<&SeedOutcome> = arm.seeds.iter().collect();
         let mode = arm.plan.mode.unwrap_or(Mode::Pulled);
         verdict::rule(self.scenario.kind, mode, &control, &treatment, SHOWN).is
     }
