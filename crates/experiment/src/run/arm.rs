@@ -67,6 +67,8 @@ pub async fn conduct(
     let seconds = length.as_secs_f64().ceil() as usize;
     let end = Time::ZERO + length;
     let world = Arc::clone(stack.world());
+    // Before any user: a closed loop's come at the very start.
+    let empty = stack.read();
     let patience = scenario.slo.patient.unwrap_or_default().0;
     let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
     let ledger = Arc::new(ledger.with_patience(patience));
@@ -91,7 +93,7 @@ pub async fn conduct(
         time::spawn("more users", more);
     }
     let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
-    time::spawn("the sampler", sample(Arc::clone(&stack), seconds, Arc::clone(&rows)));
+    time::spawn("the sampler", sample(Arc::clone(&stack), empty, seconds, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
     time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
     let ended = either(stopped, async {

@@ -68,9 +68,14 @@ impl Row {
 /// The rows of a run: by second, then by service.
 pub type Rows = Vec<Vec<Row>>;
 
-/// Samples a stack at every second's end, for `seconds` seconds.
-pub async fn sample(stack: Arc<Stack>, seconds: usize, into: Arc<Mutex<Rows>>) {
-    let mut before = stack.read();
+/// Samples a stack at every second's end, for `seconds` seconds. `before` is what it read at the start, when
+/// nobody had come yet.
+pub async fn sample(
+    stack: Arc<Stack>,
+    mut before: Vec<(Snapshot, usize)>,
+    seconds: usize,
+    into: Arc<Mutex<Rows>>,
+) {
     for second in 1..=seconds {
         let end = Time::ZERO + Duration::from_secs(second as u64);
         time::sleep_until(end, Order::sample(1)).await;
