@@ -39,7 +39,7 @@ count() {
     echo "$1 $attempts $instructions"
 }
 
-for policies in none incident one-edge both-edges; do
+for policies in none incident usual shelf; do
     count "$policies" || exit 2
 done >"$scratch/now"
 

@@ -24,24 +24,25 @@ pub enum Defences {
     None,
     /// As the incident has them: attempt timeout and retries on the client, a pool on the api.
     Incident,
-    /// Every layer of the shelf on the first edge (6), the incident's pool on the second.
-    OneEdge,
-    /// Every layer of the shelf on both edges (12).
-    BothEdges,
+    /// What a careful team has on the first edge (deadline, retries with a budget, breaker, timeouts, pool: 6
+    /// layers), the incident's pool on the second.
+    Usual,
+    /// Every layer of the shelf on the first edge (11), the incident's pool on the second.
+    Shelf,
 }
 
 impl Defences {
     /// All of them, lightest first.
     pub const ALL: [Defences; 4] =
-        [Defences::None, Defences::Incident, Defences::OneEdge, Defences::BothEdges];
+        [Defences::None, Defences::Incident, Defences::Usual, Defences::Shelf];
 
     /// In words, for tables and arguments.
     pub const fn name(self) -> &'static str {
         match self {
             Defences::None => "none",
             Defences::Incident => "incident",
-            Defences::OneEdge => "one-edge",
-            Defences::BothEdges => "both-edges",
+            Defences::Usual => "usual",
+            Defences::Shelf => "shelf",
         }
     }
 
@@ -50,8 +51,8 @@ impl Defences {
         match self {
             Defences::None => 0,
             Defences::Incident => 3,
-            Defences::OneEdge => 10,
-            Defences::BothEdges => 18,
+            Defences::Usual => 7,
+            Defences::Shelf => 12,
         }
     }
 
@@ -61,27 +62,38 @@ impl Defences {
     }
 }
 
-/// Settings under which every layer does its work on every call and none of them changes the storm's course:
-/// limits that are out of reach, a breaker that counts and never opens.
-fn every_policy(retry: Value, attempt_timeout: &str, pool: u32) -> Policies {
-    let all = json!({
+/// Settings under which layers do their work on every call and none of them changes the storm's course: limits
+/// that are out of reach, a breaker that counts and never opens.
+fn usual_policies() -> Value {
+    json!({
         "deadline": "60s",
         "propagate_deadline": true,
-        "retry": retry,
+        "retry": { "attempts": 4, "backoff": { "up_to": "100ms" } },
         "retry_budget": { "token_bucket": { "deposit": 1.0, "capacity": 1_000_000 } },
-        "hedge": { "after": "50s" },
-        "bulkhead": { "calls": 1_000_000 },
-        "throttle": { "on": ["killed"] },
         "breaker": { "consecutive": 1_000_000 },
-        "attempt_timeout": attempt_timeout,
-        "pool": { "size": pool },
+        "attempt_timeout": "1s",
+        "pool": { "size": 1_000_000 },
         "query_timeout": "50s",
+    })
+}
+
+/// As [`usual_policies`], and all others of the shelf.
+fn every_policy() -> Value {
+    let mut all = usual_policies();
+    let others = json!({
+        "hedge": { "after": "50s" },
+        "rate_limit": { "rate": "1000000/s", "burst": 1_000_000 },
+        "bulkhead": { "calls": 1_000_000 },
+        "concurrency_limit": {
+            "algorithm": { "aimd": { "initial": 1_000_000, "min": 1_000_000, "max": 1_000_000 } },
+        },
+        "throttle": { "on": ["killed"] },
     });
-    let policies: Policies = serde_json::from_value(all).expect("every field is a field of the shelf");
-    let on = serde_json::to_value(&policies).expect("policies are plain data");
-    let missing: Vec<_> = Policies::NAMES.iter().filter(|name| on.get(**name).is_none()).collect();
+    let Some(fields) = all.as_object_mut() else { unreachable!("it was written as an object") };
+    fields.extend(others.as_object().cloned().unwrap_or_default());
+    let missing: Vec<_> = Policies::NAMES.iter().filter(|name| !fields.contains_key(**name)).collect();
     assert!(missing.is_empty(), "new on the shelf and not yet measured here: {missing:?}");
-    policies
+    all
 }
 
 /// The storm for `seconds`, with these policies on.
@@ -94,19 +106,17 @@ pub fn storm(defences: Defences, seconds: u64) -> Scenario {
         .unwrap_or_else(|refused| panic!("{}", refused.0));
     let mut scenario = checked.scenario;
     scenario.duration = Dur(std::time::Duration::from_secs(seconds));
-    let patient = json!({ "attempts": 4, "backoff": { "up_to": "100ms" } });
-    let resigned = json!({ "attempts": 2, "on": ["limited"] });
     let first = match defences {
-        Defences::None => Policies::default(),
-        Defences::Incident => serde_json::from_value(json!({ "attempt_timeout": "1s", "retry": patient }))
-            .expect("both are on the shelf"),
-        Defences::OneEdge | Defences::BothEdges => every_policy(patient, "1s", 1_000_000),
+        Defences::None => json!({}),
+        Defences::Incident => {
+            json!({ "attempt_timeout": "1s", "retry": { "attempts": 4, "backoff": { "up_to": "100ms" } } })
+        }
+        Defences::Usual => usual_policies(),
+        Defences::Shelf => every_policy(),
     };
-    scenario.services["client"].with = first;
-    match defences {
-        Defences::None => scenario.services["api"].with = Policies::default(),
-        Defences::BothEdges => scenario.services["api"].with = every_policy(resigned, "40s", 50),
-        Defences::Incident | Defences::OneEdge => {}
+    scenario.services["client"].with = serde_json::from_value(first).expect("all of them are on the shelf");
+    if defences == Defences::None {
+        scenario.services["api"].with = Policies::default();
     }
     scenario
 }
@@ -182,8 +192,8 @@ mod tests {
     fn layers_with_nothing_to_do_change_no_event_of_a_storm() {
         let digest = |defences| run(&storm(defences, 40), 1).events;
         let as_the_incident = digest(Defences::Incident);
-        assert_eq!(digest(Defences::OneEdge), as_the_incident);
-        assert_eq!(digest(Defences::BothEdges), as_the_incident);
+        assert_eq!(digest(Defences::Usual), as_the_incident);
+        assert_eq!(digest(Defences::Shelf), as_the_incident);
     }
 
     #[test]

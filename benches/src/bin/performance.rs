@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     for (defences, bar, goal) in [
         (Defences::None, None, None),
         (Defences::Incident, None, None),
-        (Defences::OneEdge, Some(400_000.0), Some(700_000.0)),
-        (Defences::BothEdges, Some(200_000.0), Some(400_000.0)),
+        (Defences::Usual, Some(400_000.0), Some(700_000.0)),
+        (Defences::Shelf, Some(200_000.0), Some(400_000.0)),
     ] {
         speed(defences, bar, goal);
     }

@@ -1,5 +1,5 @@
 //! Runs one storm and prints what it did: the workload for profilers and for the count of instructions.
-//! Usage: `storm POLICIES SECONDS`, where POLICIES is none, incident, one-edge or both-edges.
+//! Usage: `storm POLICIES SECONDS`, where POLICIES is none, incident, usual or shelf.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let defences = arguments.next().and_then(|name| Defences::from_name(&name));
     let seconds = arguments.next().and_then(|seconds| seconds.parse().ok());
     let (Some(defences), Some(seconds)) = (defences, seconds) else {
-        eprintln!("usage: storm none|incident|one-edge|both-edges SECONDS");
+        eprintln!("usage: storm none|incident|usual|shelf SECONDS");
         return ExitCode::from(2);
     };
     let scenario = storm(defences, seconds);
