@@ -33,8 +33,7 @@ pub enum Defences {
 
 impl Defences {
     /// All of them, lightest first.
-    pub const ALL: [Defences; 4] =
-        [Defences::None, Defences::Incident, Defences::Usual, Defences::Shelf];
+    pub const ALL: [Defences; 4] = [Defences::None, Defences::Incident, Defences::Usual, Defences::Shelf];
 
     /// In words, for tables and arguments.
     pub const fn name(self) -> &'static str {

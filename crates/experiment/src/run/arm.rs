@@ -61,8 +61,10 @@ pub async fn conduct(
     generator: Generator,
     stopped: impl Future<Output = ()>,
 ) -> SeedRun {
-    // A twin that is only watched for a while ends with the watch; its last users' answers matter to nobody.
-    let length = arm.nudge.map_or(scenario.duration.0, |nudge| Duration::from_secs(nudge.until_s as u64));
+    // A twin that is only watched for a while ends a second after the watch, since a user who is due at its very end
+    // is counted in it; its last users' answers matter to nobody.
+    let watched = arm.nudge.map(|nudge| Duration::from_secs(nudge.until_s as u64 + 1));
+    let length = watched.map_or(scenario.duration.0, |watched| watched.min(scenario.duration.0));
     let rest = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
     let seconds = length.as_secs_f64().ceil() as usize;
     let end = Time::ZERO + length;
