@@ -106,6 +106,12 @@ impl Replica {
         self.shared.world.record(EventKind::Restart, self.shared.number, self.lives.current(), lost as u64);
     }
 
+    /// Ends for good, with all that is inside.
+    pub fn retire(&self) {
+        self.restart(Time::MAX);
+        self.processor.stop();
+    }
+
     /// The door: what comes from the wire.
     #[allow(clippy::manual_async_fn, reason = "an async fn would keep the call twice")]
     pub fn knock(self: &Arc<Self>, mut call: Call) -> impl Future<Output = Outcome> + Send {

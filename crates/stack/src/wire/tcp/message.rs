@@ -15,9 +15,9 @@ const ARRIVAL: HeaderName = HeaderName::from_static("pumphandle-arrival");
 const PATH: HeaderName = HeaderName::from_static("pumphandle-path");
 /// Which attempt of its call it is, from 0.
 const ATTEMPT: HeaderName = HeaderName::from_static("pumphandle-attempt");
-/// The call's deadline, in nanoseconds since the start of the run. Both ends count from one start; between
-/// machines it would have to be the time that is left.
-const DEADLINE: HeaderName = HeaderName::from_static("pumphandle-deadline");
+/// How long the answer is still wanted, in nanoseconds. Not until when: the ends may be two processes, each of
+/// which counts from a start of its own. The time on the way is therefore given to the service.
+const TIME_LEFT: HeaderName = HeaderName::from_static("pumphandle-time-left");
 /// The time after which the service is to end the work, in nanoseconds.
 const KILL_AFTER: HeaderName = HeaderName::from_static("pumphandle-kill-after");
 /// What an answer is beyond its status: [`DEGRADED`], or the name of an error.
@@ -25,8 +25,8 @@ const OUTCOME: HeaderName = HeaderName::from_static("pumphandle-outcome");
 /// A good answer by a fallback.
 const DEGRADED: HeaderValue = HeaderValue::from_static("degraded");
 
-/// The request that carries `call`, all but its [`Call::caller`].
-pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> {
+/// The request that carries `call` at the instant `now`, all but its [`Call::caller`].
+pub(super) fn request(call: &Call, host: &HeaderValue, now: Time) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::POST;
     let headers = request.headers_mut();
@@ -37,7 +37,7 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
         headers.insert(ATTEMPT, call.attempt.into());
     }
     if let Some(deadline) = call.deadline {
-        headers.insert(DEADLINE, deadline.nanos().into());
+        headers.insert(TIME_LEFT, (deadline.since(now).as_nanos() as u64).into());
     }
     if let Some(limit) = call.kill_after {
         headers.insert(KILL_AFTER, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).into());
@@ -45,13 +45,13 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
     request
 }
 
-/// The call that a request with these headers carries; `None` if it carries none.
-pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
+/// The call that a request with these headers carries, read at the instant `now`; `None` if it carries none.
+pub(super) fn read_request(headers: &HeaderMap, now: Time) -> Option<Call> {
     Some(Call {
         arrival: number(headers.get(ARRIVAL)?)?,
         path: Path::from_id(number(headers.get(PATH)?)?),
         attempt: u32::try_from(optional(headers.get(ATTEMPT))?.unwrap_or(0)).ok()?,
-        deadline: optional(headers.get(DEADLINE))?.map(Time::from_nanos),
+        deadline: optional(headers.get(TIME_LEFT))?.map(|left| now + Duration::from_nanos(left)),
         kill_after: optional(headers.get(KILL_AFTER))?.map(Duration::from_nanos),
         caller: None,
     })
@@ -134,7 +134,9 @@ mod tests {
             attempt: u32,
             deadline: Option<u64>,
             kill_after: Option<u64>,
+            starts in (any::<u64>(), any::<u64>()),
         ) {
+            let (here, there) = (Time::from_nanos(starts.0), Time::from_nanos(starts.1));
             let sent = Call {
                 arrival,
                 path: Path::from_id(path),
@@ -143,12 +145,13 @@ mod tests {
                 kill_after: kill_after.map(Duration::from_nanos),
                 caller: None,
             };
-            let request = request(&sent, &HeaderValue::from_static("localhost"));
-            let read = read_request(request.headers()).unwrap();
+            let request = request(&sent, &HeaderValue::from_static("localhost"), here);
+            let read = read_request(request.headers(), there).unwrap();
             prop_assert_eq!(read.arrival, sent.arrival);
             prop_assert_eq!(read.attempt, sent.attempt);
             prop_assert_eq!(read.path, sent.path);
-            prop_assert_eq!(read.deadline, sent.deadline);
+            // As much time is left there as was here, whatever the two clocks count from.
+            prop_assert_eq!(read.deadline, sent.deadline.map(|deadline| there + deadline.since(here)));
             prop_assert_eq!(read.kill_after, sent.kill_after);
         }
     }
@@ -165,11 +168,11 @@ mod tests {
 
     #[test]
     fn a_request_without_a_call_or_with_a_broken_one_is_refused() {
-        assert!(read_request(&HeaderMap::new()).is_none());
-        for broken in [ARRIVAL, PATH, DEADLINE, KILL_AFTER] {
-            let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"));
+        assert!(read_request(&HeaderMap::new(), Time::ZERO).is_none());
+        for broken in [ARRIVAL, PATH, TIME_LEFT, KILL_AFTER] {
+            let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"), Time::ZERO);
             request.headers_mut().insert(broken, HeaderValue::from_static("soon"));
-            assert!(read_request(request.headers()).is_none());
+            assert!(read_request(request.headers(), Time::ZERO).is_none());
         }
     }
 
