@@ -9,11 +9,14 @@ mod check;
 mod doctor;
 mod events;
 mod folder;
+mod hands;
 mod laws;
 mod progress;
 mod run;
 mod scenarios;
 mod screen;
+mod serve;
+mod stacks;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,15 @@ fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Trigger(arguments) => hands::trigger(&arguments),
+        Command::Calm(arguments) => hands::calm(&arguments),
+        Command::Pull(arguments) => hands::pull(&arguments),
+        Command::Unpull(arguments) => hands::unpull(&arguments),
+        Command::Set(arguments) => hands::set(&arguments),
+        Command::Reset(arguments) => hands::reset(&arguments),
+        Command::State(arguments) => hands::state(&arguments),
+        Command::Healthcheck { url } => hands::healthcheck(&url),
         Command::List(arguments) => scenarios::list(&arguments),
         Command::Show { scenario } => scenarios::show(&scenario),
         Command::Schema => scenarios::schema(),

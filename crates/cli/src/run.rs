@@ -11,22 +11,26 @@ use pumphandle_experiment::document::suggest;
 use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
 use pumphandle_experiment::result::{Machine, Story};
+use pumphandle_experiment::run::real_clock::Health;
+use pumphandle_experiment::run::remote::{Controls, Tell};
 use pumphandle_experiment::scenario::read::Checked;
-use pumphandle_experiment::scenario::{Mode, Scenario, check, overrides};
+use pumphandle_experiment::scenario::{Mode, Scenario};
 use pumphandle_experiment::story::{self, Circumstances, SHOWN};
 
 use crate::args::{Clock, RunArguments, threads};
 use crate::progress::{Progress, stop_flag};
-use crate::{End, folder, scenarios, screen};
+use crate::{End, folder, scenarios, screen, serve, stacks};
 
 /// Seeds of a run in virtual time: enough for a majority to be shown (six of six), few enough to wait for.
 const SEEDS: u64 = 6;
 
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let mut checked = scenarios::load(&arguments.scenario)?;
-    change(&mut checked, arguments)?;
+    scenarios::change(&mut checked, &assignments(arguments))?;
     let arms = arms(&checked.scenario, arguments)?;
-    let count = arguments.seeds.unwrap_or(if arguments.clock == Clock::Real { 1 } else { SEEDS });
+    let stacks = stacks(&checked.scenario, &arms, arguments)?;
+    let in_real_time = arguments.clock == Clock::Real || !stacks.is_empty();
+    let count = arguments.seeds.unwrap_or(if in_real_time { 1 } else { SEEDS });
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
     let stop = stop_flag();
     let mut progress = Progress::new(seeds.len() as u64 * arms.len() as u64, &checked.scenario.scenario);
@@ -34,6 +38,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events, keep_series: true };
     let mut measured = Measured::new(&checked.scenario, arms, true);
     match arguments.clock {
+        _ if !stacks.is_empty() => against(&checked, &mut measured, &stacks, &seeds, &stop, &mut progress)?,
         Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
         Clock::Real => real(&checked.scenario, &mut measured, &seeds, &stop, &mut progress)?,
     }
@@ -45,6 +50,51 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     show(arguments, &story, kept.is_ok().then_some(folder.as_path()))?;
     kept?;
     Ok(end(&story))
+}
+
+/// The running stacks of `--stack`, in the order of the arms; none without it.
+fn stacks(
+    scenario: &Scenario,
+    arms: &[ArmPlan],
+    arguments: &RunArguments,
+) -> anyhow::Result<Vec<(String, Arc<dyn Controls>)>> {
+    if arguments.stack.is_empty() {
+        return Ok(Vec::new());
+    }
+    if arguments.stack.len() != arms.len() {
+        let (stacks, arms) = (arguments.stack.len(), arms.len());
+        bail!("{stacks} stacks for {arms} arms: there is one for the control, and one for every --lever");
+    }
+    let token = serve::token(&arguments.token)?;
+    stacks::for_run(&arguments.stack, scenario, token.as_ref())
+}
+
+/// Against services that are running.
+fn against(
+    checked: &Checked,
+    measured: &mut Measured,
+    stacks: &[(String, Arc<dyn Controls>)],
+    seeds: &[u64],
+    stop: &Arc<AtomicBool>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    eprintln!("{} s in real time, {} stacks side by side", measured.timeline.end, stacks.len());
+    let tell: Tell = Arc::new(|sentence| eprintln!("  {sentence}"));
+    let ran = measured.extend_against(checked, stacks, seeds, stop, &tell, || progress.step());
+    match ran {
+        Ok(healths) => healths.iter().for_each(tell_health),
+        // What the seeds before it measured is worth keeping.
+        Err(wrong) if measured.seeds.is_empty() => return Err(stacks::of_stack("it", &wrong)),
+        Err(wrong) => measured.break_off(wrong),
+    }
+    Ok(())
+}
+
+fn tell_health(health: &Health) {
+    let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
+    let cpu =
+        health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
+    eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
 }
 
 /// Side by side in real time, with a page of metrics for every service.
@@ -73,10 +123,7 @@ fn real(
         }
     };
     for health in measured.extend_in_real_time(scenario, seeds, stop, &started, || progress.step())? {
-        let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
-        let cpu =
-            health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
-        eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
+        tell_health(&health);
     }
     Ok(())
 }
@@ -86,27 +133,6 @@ fn real(
 fn usual_logs(scenario: &Scenario) -> usize {
     let users = scenario.load.base_rate().unwrap_or(100.0) * scenario.duration.secs_f64();
     if users <= 100_000.0 { 2 } else { 0 }
-}
-
-/// What the command line changes, checked again.
-fn change(checked: &mut Checked, arguments: &RunArguments) -> anyhow::Result<()> {
-    let mut changed = false;
-    for assignment in assignments(arguments) {
-        overrides::apply(&mut checked.scenario, &assignment).map_err(anyhow::Error::msg)?;
-        changed = true;
-    }
-    if changed {
-        // The claims are about the scenario as it is written.
-        checked.keep_claims(|_| false);
-        checked.scenario.claims.retain(|claim| !claim.is_empty());
-    }
-    let problems = check::check(&checked.scenario);
-    if changed && !problems.is_empty() {
-        let lines: Vec<String> =
-            problems.iter().map(|problem| format!("  {}: {}", problem.path, problem.message)).collect();
-        bail!("changed like that, {} cannot run:\n{}\nnothing was run", checked.file, lines.join("\n"));
-    }
-    Ok(())
 }
 
 /// Everything that the command line changes, as `path=value`.
@@ -155,7 +181,7 @@ fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall
     let again = command(arguments, seeds);
     let arm_seconds = measured.timeline.end as f64 * (measured.seeds.len() * measured.arms.len()) as f64;
     Circumstances {
-        clock: if arguments.clock == Clock::Real { "real" } else { "virtual" },
+        clock: if arguments.clock == Clock::Real || !arguments.stack.is_empty() { "real" } else { "virtual" },
         overrides: assignments(arguments),
         again,
         machine: machine(wall_s, measured.arms.iter().map(|arm| arm.attempts).sum(), arm_seconds),
@@ -173,6 +199,7 @@ fn command(arguments: &RunArguments, seeds: u64) -> String {
     if arguments.clock == Clock::Real {
         words.push("--clock real".to_owned());
     }
+    words.extend(arguments.stack.iter().map(|stack| format!("--stack {}", quoted(stack))));
     words.extend(arguments.duration.map(|duration| format!("--duration {duration}")));
     words.extend(arguments.pull.map(|pull| format!("--pull {pull}")));
     words.extend(arguments.set.iter().map(|set| format!("--set {}", quoted(set))));

@@ -199,12 +199,25 @@ pub enum BreakerState {
     Open = 3,
 }
 
+impl BreakerState {
+    /// The state of this number; absent for a number that is none.
+    pub const fn from_number(number: u64) -> BreakerState {
+        match number {
+            1 => BreakerState::Closed,
+            2 => BreakerState::HalfOpen,
+            3 => BreakerState::Open,
+            _ => BreakerState::Absent,
+        }
+    }
+}
+
 /// All that one service is measured by.
 #[derive(Debug)]
 pub struct Meter {
     flows: [AtomicU64; FLOWS],
     stocks: [Stock; STOCKS],
     breaker: AtomicU64,
+    replicas: AtomicU64,
 }
 
 impl Default for Meter {
@@ -213,6 +226,7 @@ impl Default for Meter {
             flows: std::array::from_fn(|_| AtomicU64::new(0)),
             stocks: std::array::from_fn(|_| Stock::default()),
             breaker: AtomicU64::new(0),
+            replicas: AtomicU64::new(0),
         }
     }
 }
@@ -241,17 +255,18 @@ impl Meter {
         self.breaker.store(state as u64, Ordering::Relaxed);
     }
 
+    /// How many replicas the service has from now on.
+    pub fn set_replicas(&self, count: u64) {
+        self.replicas.store(count, Ordering::Relaxed);
+    }
+
     /// Everything, at `now`.
     pub fn read(&self, now: Time) -> Snapshot {
         Snapshot {
             flows: std::array::from_fn(|i| self.flows[i].load(Ordering::Relaxed)),
             stocks: std::array::from_fn(|i| self.stocks[i].read(now)),
-            breaker: match self.breaker.load(Ordering::Relaxed) {
-                1 => BreakerState::Closed,
-                2 => BreakerState::HalfOpen,
-                3 => BreakerState::Open,
-                _ => BreakerState::Absent,
-            },
+            breaker: BreakerState::from_number(self.breaker.load(Ordering::Relaxed)),
+            replicas: self.replicas.load(Ordering::Relaxed),
         }
     }
 }
@@ -263,6 +278,8 @@ pub struct Snapshot {
     stocks: [StockReading; STOCKS],
     /// What the service's breaker was at.
     pub breaker: BreakerState,
+    /// How many replicas the service had.
+    pub replicas: u64,
 }
 
 impl Default for Snapshot {
@@ -272,6 +289,16 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// A snapshot that was taken elsewhere: flows and stocks in the order of the catalogue.
+    pub fn of(
+        flows: [u64; FLOWS],
+        stocks: [StockReading; STOCKS],
+        breaker: BreakerState,
+        replicas: u64,
+    ) -> Snapshot {
+        Snapshot { flows, stocks, breaker, replicas }
+    }
+
     /// The total of a flow.
     pub fn flow(&self, flow: Flow) -> u64 {
         self.flows[flow as usize]

@@ -6,6 +6,7 @@
 //! * [`scenario`]: what can be written in a scenario file; its triggers and levers
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
+//! * [`live`]: hands on one running service, and the timeline of what they did
 //! * [`outcome`]: what one arm and seed came to
 //! * `stats`: intervals
 //! * [`verdict`]: what a lever was worth
@@ -16,6 +17,7 @@
 pub mod claims;
 pub mod document;
 pub mod laws;
+pub mod live;
 pub mod measure;
 pub mod outcome;
 pub mod plan;

@@ -98,12 +98,30 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
 }
 
 /// When after the lever's own moment, the settings that change, what is restarted.
-type StepOf<'a> = (Duration, &'a IndexMap<String, Value>, Option<&'a Restart>);
+pub type StepOf<'a> = (Duration, &'a IndexMap<String, Value>, Option<&'a Restart>);
 
-fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
+/// What a lever does, step by step.
+pub fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
     let first = (Duration::ZERO, &lever.set, lever.restart.as_ref());
     let then = lever.then.iter().map(|step| (step.after.0, &step.set, step.restart.as_ref()));
     std::iter::once(first).chain(then).collect()
+}
+
+/// What the arm's lever does, as it is asked of services that are running: when, which settings by path, and
+/// which restart.
+pub fn by_hand(
+    scenario: &Scenario,
+    arm: &ArmPlan,
+) -> Vec<(Duration, IndexMap<String, Value>, Option<Restart>)> {
+    let Some(lever) = arm.lever.as_ref().and_then(|name| scenario.levers.get(name)) else {
+        return Vec::new();
+    };
+    let begins = match arm.mode {
+        Some(Mode::Pulled) => scenario.pull.unwrap_or_default().0,
+        _ => Duration::ZERO,
+    };
+    let steps = steps(lever).into_iter();
+    steps.map(|(after, set, restart)| (begins + after, set.clone(), restart.cloned())).collect()
 }
 
 /// What a lever changes, in words.

@@ -281,6 +281,7 @@ fn node(world: &Arc<World>, settings: &StackSettings, name: &str, meter: Arc<Met
 /// Brings `node` to `count` replicas, each with edges of its own to the services it calls.
 fn scale(node: &ServiceNode, callees: &IndexMap<String, Callee>, wiring: &Wiring, count: usize) {
     let shared = &node.shared;
+    shared.meter.set_replicas(count as u64);
     node.scale(count, |ordinal| {
         let settings = shared.settings.snapshot();
         let edges = settings.calls.names().iter().map(|callee| {
