@@ -32,6 +32,9 @@ use crate::scenario::triggers::Act;
 /// How long a run in which something went wrong waits for answers still under way.
 const SHORT_DRAIN: Duration = Duration::from_secs(5);
 
+/// How long the readings of the last second are waited for.
+const LAST_READINGS: Duration = Duration::from_secs(1);
+
 /// Something that is asked of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wish {
@@ -237,6 +240,9 @@ async fn conduct(
     });
     let stopped_at = (!ended.await).then(now);
     let tally = ledger.close(now());
+    if stopped_at.is_none() {
+        last_readings(&samples, end).await;
+    }
     let (wrong_accounts, faults) = last_words(scenario, stack, seed, &troubles).await;
     let rows = rows(scenario, &samples, seconds, &troubles);
     (seed_run(tally, rows, wrong_accounts, troubles.take(), stopped_at), faults)
@@ -415,6 +421,16 @@ fn watch_service(
         }
     });
     samples
+}
+
+/// Waits for the readings of the last second, as long as there may be some: a reset must not come before them.
+async fn last_readings(samples: &BTreeMap<String, Arc<Samples>>, end: Time) {
+    let is_there = |samples: &Arc<Samples>| {
+        samples.lock().unwrap_or_else(PoisonError::into_inner).last().is_some_and(Option::is_some)
+    };
+    while now() < end + LAST_READINGS && !samples.values().all(is_there) {
+        time::sleep(Duration::from_millis(10), Order::sample(1)).await;
+    }
 }
 
 /// Rows from readings. Nothing is made up for seconds without one: their flows are zero, and what was counted in

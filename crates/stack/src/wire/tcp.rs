@@ -185,7 +185,9 @@ impl Drop for Listening {
 }
 
 fn listen() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = listen_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let socket = address::socket_for(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -197,11 +199,9 @@ fn listen() -> io::Result<(TcpListener, SocketAddr)> {
 /// If the address cannot be had.
 pub fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = address::socket_for(address)?;
-    if address.port() != 0 {
-        // A service that comes back after it was killed finds its port, although the kernel still remembers
-        // the connections of the one before.
-        socket.set_reuseaddr(true)?;
-    }
+    // A service that comes back after it was killed finds its port, although the kernel still remembers the
+    // connections of the one before.
+    socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
