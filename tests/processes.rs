@@ -66,18 +66,26 @@ impl Served {
     }
 
     fn try_to_start(scenario: &Path, service: &str, stack: &str, more: &[&str]) -> Result<Served, String> {
-        let mut all = vec!["serve", service, "--scenario", scenario.to_str().unwrap(), "--stack", stack];
+        let mut all = vec![
+            "serve",
+            service,
+            "--scenario",
+            scenario.to_str().expect("a test can do this"),
+            "--stack",
+            stack,
+        ];
         all.extend(more);
-        let mut child = command(&all).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let child = command(&all).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut served = Served { child, data: String::new(), admin: String::new() };
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said = served.child.stdout.take().expect("it was asked for");
+        BufReader::new(said).read_line(&mut line).expect("a line can be read");
         // "api of control: calls at 127.0.0.1:1, admin at http://127.0.0.1:2"
-        let (data, admin) = line
-            .trim()
-            .split_once("calls at ")
-            .and_then(|(_, rest)| rest.split_once(", admin at http://"))
-            .ok_or_else(|| line.clone())?;
-        Ok(Served { child, data: data.to_owned(), admin: admin.to_owned() })
+        let ports =
+            line.trim().split_once("calls at ").map(|(_, rest)| rest.split_once(", admin at http://"));
+        let (data, admin) = ports.flatten().ok_or_else(|| line.clone())?;
+        (served.data, served.admin) = (data.to_owned(), admin.to_owned());
+        Ok(served)
     }
 
     fn signal(&self, signal: &str) {
@@ -86,11 +94,13 @@ impl Served {
     }
 
     fn get(&self, path: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin).unwrap();
+        let mut stream = TcpStream::connect(&self.admin).expect("a test can do this");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin)
+            .expect("a test can do this");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        stream.read_to_string(&mut answer).expect("a test can do this");
+        serde_json::from_str(answer.split_once("\r\n\r\n").expect("a test can do this").1)
+            .expect("a test can do this")
     }
 
     /// What was done to it, as `what`.
@@ -98,9 +108,9 @@ impl Served {
         let events = self.get("/events");
         events["events"]
             .as_array()
-            .unwrap()
+            .expect("a test can do this")
             .iter()
-            .map(|it| it["what"].as_str().unwrap().to_owned())
+            .map(|it| it["what"].as_str().expect("a test can do this").to_owned())
             .collect()
     }
 }
@@ -147,19 +157,19 @@ struct Twin {
 
 impl Twin {
     fn start() -> Twin {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a test can do this");
         let file = folder.path().join("shop.yaml");
-        std::fs::write(&file, SCENARIO).unwrap();
+        std::fs::write(&file, SCENARIO).expect("a test can do this");
         let [control, treatment] = ["control", "treatment"].map(|name| Stack::start(&file, name));
         Twin { folder, control, treatment }
     }
 
     fn file(&self) -> String {
-        self.folder.path().join("shop.yaml").to_str().unwrap().to_owned()
+        self.folder.path().join("shop.yaml").to_str().expect("a test can do this").to_owned()
     }
 
     fn out(&self) -> String {
-        self.folder.path().join("out").to_str().unwrap().to_owned()
+        self.folder.path().join("out").to_str().expect("a test can do this").to_owned()
     }
 
     /// An experiment against both stacks, under way.
@@ -169,14 +179,16 @@ impl Twin {
         let mut all = vec!["run", &file, "--lever", "no-retries", "--json", "--out", &out];
         all.extend(["--stack", &control, "--stack", &treatment]);
         all.extend(more);
-        let mut child = command(&all).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let told = BufReader::new(child.stderr.take().unwrap());
+        let mut child =
+            command(&all).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a test can do this");
+        let told = BufReader::new(child.stderr.take().expect("a test can do this"));
         (child, told)
     }
 
     fn result(&self) -> Value {
         let file = Path::new(&self.out()).join("result.json");
-        serde_json::from_slice(&std::fs::read(file).expect("what was measured is kept")).unwrap()
+        serde_json::from_slice(&std::fs::read(file).expect("what was measured is kept"))
+            .expect("a test can do this")
     }
 }
 
@@ -184,7 +196,10 @@ impl Twin {
 fn until(told: &mut BufReader<ChildStderr>, what: &str) -> String {
     let mut all = String::new();
     while !all.lines().last().is_some_and(|line| line.contains(what)) {
-        assert!(told.read_line(&mut all).unwrap() > 0, "it never told {what:?}, but:\n{all}");
+        assert!(
+            told.read_line(&mut all).expect("a test can do this") > 0,
+            "it never told {what:?}, but:\n{all}"
+        );
     }
     all
 }
@@ -192,8 +207,8 @@ fn until(told: &mut BufReader<ChildStderr>, what: &str) -> String {
 /// The rest of what a run tells, and how it ends.
 fn end(mut child: Child, mut told: BufReader<ChildStderr>) -> (i32, String) {
     let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
-    (child.wait().unwrap().code().expect("it ended by itself"), rest)
+    told.read_to_string(&mut rest).expect("a test can do this");
+    (child.wait().expect("a test can do this").code().expect("it ended by itself"), rest)
 }
 
 fn reasons(arm: &Value) -> String {
@@ -210,7 +225,7 @@ fn an_experiment_sends_the_same_users_to_both_stacks_and_pulls_the_lever_on_one(
     let result = twin.result();
     let [control, treatment] = [0, 1].map(|i| &result["arms"][i]);
     assert_eq!(control["outcome"]["arrivals"], treatment["outcome"]["arrivals"]);
-    assert!(control["outcome"]["arrivals"].as_f64().unwrap() > 200.0, "{control}");
+    assert!(control["outcome"]["arrivals"].as_f64().expect("a test can do this") > 200.0, "{control}");
     assert!(!reasons(control).contains("api") && !reasons(treatment).contains("api"), "{result}");
     assert_eq!(twin.control.api.done(), ["reset", "trigger slow", "trigger slow", "reset"]);
     assert_eq!(twin.treatment.api.done(), ["reset", "trigger slow", "trigger slow", "reset"]);
@@ -219,13 +234,17 @@ fn an_experiment_sends_the_same_users_to_both_stacks_and_pulls_the_lever_on_one(
     assert_eq!(twin.control.api.get("/")["seed"], 3);
     // Every user reached the api of both, and was counted there.
     let arrived = |arm: &str| -> u64 {
-        let rows = std::fs::read_to_string(Path::new(&twin.out()).join("series.ndjson")).unwrap();
-        let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let rows = std::fs::read_to_string(Path::new(&twin.out()).join("series.ndjson"))
+            .expect("a test can do this");
+        let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).expect("a test can do this"));
         let of = rows.filter(|row| row["arm"] == arm && row["service"] == "api");
         of.filter_map(|row| row["flows"]["arrived"].as_u64()).sum()
     };
     for arm in ["control", "no-retries"] {
-        assert!(arrived(arm) as f64 >= control["outcome"]["arrivals"].as_f64().unwrap(), "{arm}");
+        assert!(
+            arrived(arm) as f64 >= control["outcome"]["arrivals"].as_f64().expect("a test can do this"),
+            "{arm}"
+        );
     }
 }
 
@@ -235,8 +254,8 @@ fn a_service_that_is_killed_makes_the_run_not_tested_and_comes_back_into_it() {
     let (child, mut told) = twin.run(&[]);
     until(&mut told, "control: api: begin trigger slow");
     let (data, admin) = (twin.treatment.api.data.clone(), twin.treatment.api.admin.clone());
-    twin.treatment.api.child.kill().unwrap();
-    twin.treatment.api.child.wait().unwrap();
+    twin.treatment.api.child.kill().expect("a test can do this");
+    twin.treatment.api.child.wait().expect("a test can do this");
     until(&mut told, "treatment: api does not answer, since");
     let file = twin.file();
     let again = ["--data", &data, "--admin", &admin];
@@ -249,7 +268,10 @@ fn a_service_that_is_killed_makes_the_run_not_tested_and_comes_back_into_it() {
     assert!(reasons(&result["arms"][1]).contains("treatment: api does not answer, since"), "{result}");
     assert!(!reasons(&result["arms"][0]).contains("does not answer"), "{result}");
     assert_eq!(result["arms"][1]["verdict"]["is"], "not tested");
-    assert!(result["arms"][0]["outcome"]["arrivals"].as_f64().unwrap() > 200.0, "what was measured is kept");
+    assert!(
+        result["arms"][0]["outcome"]["arrivals"].as_f64().expect("a test can do this") > 200.0,
+        "what was measured is kept"
+    );
     // The rig goes on: the stack is whole again.
     let set = pumphandle(&["set", "api.workers=9", "--stack", &twin.treatment.urls()]);
     assert_eq!(set.status.code(), Some(0), "{}", text(&set.stderr));
@@ -281,14 +303,17 @@ fn stacks_that_are_no_twins_are_refused_and_nothing_is_run() {
     assert!(told.contains("api of treatment: its settings are not those of this run"), "{told}");
     assert!(told.contains("nothing was run") && !Path::new(&twin.out()).exists());
     // Another version of the file.
-    std::fs::write(twin.file(), SCENARIO.replace("A shop", "Another shop")).unwrap();
+    std::fs::write(twin.file(), SCENARIO.replace("A shop", "Another shop")).expect("a test can do this");
     let (child, told) = twin.run(&[]);
     let (code, told) = end(child, told);
     assert_eq!(code, 2, "{told}");
     assert!(told.contains("another version of the file"), "{told}");
     // A stack too few, one of whom nobody answers, one in which a service is missing.
     let (file, urls) = (twin.file(), twin.control.urls());
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .expect("a test can do this")
+        .local_addr()
+        .expect("a test can do this");
     for (specs, said) in [
         (vec![format!("control={urls}")], "one for every --lever"),
         (vec![format!("control={urls}"), format!("treatment=http://{nobody}")], "nothing was run"),
@@ -313,7 +338,7 @@ fn a_host_can_play_an_incident_by_hand() {
     let urls = twin.control.urls();
     let run = |arguments: &[&str]| {
         let output = pumphandle(&[arguments, &["--stack", &urls]].concat());
-        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+        (output.status.code().expect("a test can do this"), text(&output.stdout), text(&output.stderr))
     };
     let good = |arguments: &[&str], said: &str| {
         let (code, out, err) = run(arguments);
@@ -344,17 +369,19 @@ fn a_host_can_play_an_incident_by_hand() {
 
 #[test]
 fn a_port_that_is_taken_and_a_port_for_everybody_without_a_token_are_refused_before_anything_starts() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a test can do this");
     let file = folder.path().join("shop.yaml");
-    std::fs::write(&file, SCENARIO).unwrap();
+    std::fs::write(&file, SCENARIO).expect("a test can do this");
     let serve = |more: &[&str], token: Option<&str>| {
-        let mut command = command(&[&["serve", "api", "--scenario", file.to_str().unwrap()], more].concat());
+        let mut command = command(
+            &[&["serve", "api", "--scenario", file.to_str().expect("a test can do this")], more].concat(),
+        );
         token.map(|token| command.env("PUMPHANDLE_TOKEN", token));
-        let output = command.output().unwrap();
+        let output = command.output().expect("a test can do this");
         (output.status.code(), text(&output.stderr))
     };
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let there = taken.local_addr().unwrap().to_string();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a test can do this");
+    let there = taken.local_addr().expect("a test can do this").to_string();
     for (more, what) in [
         (["--data", &there, "--admin", "127.0.0.1:0"], "data"),
         (["--data", "127.0.0.1:0", "--admin", &there], "admin"),
@@ -376,7 +403,7 @@ fn a_port_that_is_taken_and_a_port_for_everybody_without_a_token_are_refused_bef
         "serve",
         "apo",
         "--scenario",
-        file.to_str().unwrap(),
+        file.to_str().expect("a test can do this"),
         "--data",
         "127.0.0.1:0",
         "--admin",
@@ -387,11 +414,11 @@ fn a_port_that_is_taken_and_a_port_for_everybody_without_a_token_are_refused_bef
 
 #[test]
 fn a_stack_with_a_token_obeys_only_those_who_have_it_and_ends_when_it_is_told_to() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a test can do this");
     let (file, secret) = (folder.path().join("shop.yaml"), folder.path().join("token"));
-    std::fs::write(&file, SCENARIO).unwrap();
-    std::fs::write(&secret, "a-token-for-this-test\n").unwrap();
-    let token = ["--token-file", secret.to_str().unwrap()];
+    std::fs::write(&file, SCENARIO).expect("a test can do this");
+    std::fs::write(&secret, "a-token-for-this-test\n").expect("a test can do this");
+    let token = ["--token-file", secret.to_str().expect("a test can do this")];
     let api = Served::start(&file, "api", "control", &[&ANY[..], &token].concat());
     let at = format!("api={}", api.data);
     let mut client = Served::start(&file, "client", "control", &[&ANY[..], &token, &["--at", &at]].concat());
@@ -405,6 +432,10 @@ fn a_stack_with_a_token_obeys_only_those_who_have_it_and_ends_when_it_is_told_to
     assert_eq!(api.get("/settings/api.workers"), 9);
     assert_eq!(pumphandle(&["healthcheck", &format!("http://{}", client.admin)]).status.code(), Some(0));
     client.signal("-TERM");
-    assert_eq!(client.child.wait().unwrap().code(), Some(0), "it ended because it was told to");
+    assert_eq!(
+        client.child.wait().expect("a test can do this").code(),
+        Some(0),
+        "it ended because it was told to"
+    );
     assert_eq!(pumphandle(&["healthcheck", &format!("http://{}", client.admin)]).status.code(), Some(2));
 }

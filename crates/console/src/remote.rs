@@ -2,6 +2,7 @@
 //! What an experiment does with it is `experiment`'s affair.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 
 use http::Method;
@@ -62,13 +63,18 @@ impl RemoteStack {
             let service = about["service"].as_str().unwrap_or_default().to_owned();
             if !services.contains(&service) {
                 wrong.push(format!("{}: it serves none of {}", port.authority(), services.join(", ")));
-            } else if found.contains_key(&service) {
-                wrong.push(format!("{}: `{service}` is there twice", port.authority()));
-            } else {
-                if services.first() == Some(&service) {
-                    entry = about["data"].as_str().and_then(|data| reachable(data, port.host()));
+                continue;
+            }
+            if services.first() == Some(&service) {
+                entry = about["data"].as_str().and_then(|data| reachable(data, port.host()));
+            }
+            match found.entry(service) {
+                Entry::Vacant(place) => {
+                    place.insert(port);
                 }
-                found.insert(service, port);
+                Entry::Occupied(place) => {
+                    wrong.push(format!("{}: `{}` is there twice", port.authority(), place.key()));
+                }
             }
         }
         if wrong.is_empty() {

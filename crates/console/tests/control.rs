@@ -40,9 +40,9 @@ fn changes_are_in_force_at_once_and_on_the_timeline_with_old_and_new_and_who() {
     let events = rig.get("/events");
     let told: Vec<[&str; 3]> = events["events"]
         .as_array()
-        .unwrap()
+        .expect("a test can do this")
         .iter()
-        .map(|event| ["what", "old", "new"].map(|field| event[field].as_str().unwrap()))
+        .map(|event| ["what", "old", "new"].map(|field| event[field].as_str().expect("a test can do this")))
         .collect();
     // What is set to what it was is no event.
     let expected = [
@@ -62,7 +62,7 @@ fn null_and_delete_put_back_what_the_scenario_says_even_where_that_is_nothing() 
         r#"{ "client.retry_budget": { "token_bucket": { "deposit": "10%" } }, "client.retry.attempts": 2 }"#;
     assert_eq!(rig.ask("PATCH", "/settings", budget).status, 200);
     assert_eq!(
-        rig.get("/")["changed"].as_object().unwrap().len(),
+        rig.get("/")["changed"].as_object().expect("a test can do this").len(),
         5,
         "four fields of the budget, and the attempts"
     );
@@ -72,7 +72,7 @@ fn null_and_delete_put_back_what_the_scenario_says_even_where_that_is_nothing() 
     assert_eq!(rig.get("/settings/client.retry.attempts"), 4);
     // There is nothing to put back any more, and that is no error.
     assert_eq!(rig.ask("DELETE", "/settings/client.retry_budget", "").status, 200);
-    assert_eq!(rig.get("/events")["events"].as_array().unwrap().len(), 4);
+    assert_eq!(rig.get("/events")["events"].as_array().expect("a test can do this").len(), 4);
 }
 
 #[test]
@@ -87,13 +87,18 @@ fn a_wrong_change_is_refused_with_every_problem_in_the_words_of_set_and_levers()
     ]
     .map(|(path, value)| (path.to_owned(), value))
     .into();
-    let answer = rig.ask("PATCH", "/settings", &serde_json::to_string(&changes).unwrap());
+    let answer = rig.ask("PATCH", "/settings", &serde_json::to_string(&changes).expect("a test can do this"));
     assert_eq!(answer.status, 422, "{answer:?}");
-    let mut services = read::read("shop.yaml", SCENARIO, Style::Plain).unwrap().scenario.services;
+    let mut services =
+        read::read("shop.yaml", SCENARIO, Style::Plain).expect("a test can do this").scenario.services;
     let expected = paths::set_all(&mut services, &changes).unwrap_err();
     let told = answer.json();
-    let told: Vec<&str> =
-        told["problems"].as_array().unwrap().iter().map(|it| it["message"].as_str().unwrap()).collect();
+    let told: Vec<&str> = told["problems"]
+        .as_array()
+        .expect("a test can do this")
+        .iter()
+        .map(|it| it["message"].as_str().expect("a test can do this"))
+        .collect();
     let expected: Vec<&str> = expected.iter().map(|problem| problem.message.as_str()).collect();
     assert_eq!(told, expected);
     assert_eq!(told.len(), 4);
@@ -254,12 +259,16 @@ fn a_trigger_begins_once_and_ends_by_hand_or_by_itself_and_both_are_on_the_timel
     let own =
         r#"{ "trigger": "mine", "for": "10ms", "do": { "hang": { "service": "api", "share": "5%" } } }"#;
     assert_eq!(rig.ask("POST", "/disturb", own).status, 200);
-    until(|| rig.get("/")["triggers"].as_array().unwrap().len() == 1);
+    until(|| rig.get("/")["triggers"].as_array().expect("a test can do this").len() == 1);
     assert_eq!(rig.ask("POST", "/calm", r#"{ "trigger": "slow" }"#).json(), json!({ "ended": ["slow"] }));
     assert_eq!(rig.ask("POST", "/calm", "").json(), json!({ "ended": [] }), "nothing acts any more");
     let events = rig.get("/events");
-    let whats: Vec<&str> =
-        events["events"].as_array().unwrap().iter().map(|event| event["what"].as_str().unwrap()).collect();
+    let whats: Vec<&str> = events["events"]
+        .as_array()
+        .expect("a test can do this")
+        .iter()
+        .map(|event| event["what"].as_str().expect("a test can do this"))
+        .collect();
     assert_eq!(whats, ["trigger slow", "trigger mine", "trigger mine", "trigger slow"]);
     assert_eq!(events["events"][2]["who"], "its time is over");
 }
@@ -283,15 +292,15 @@ fn a_reset_puts_back_settings_triggers_and_seed_however_often_it_is_asked() {
 #[test]
 fn the_timeline_keeps_the_last_thousand_and_says_how_many_it_forgot() {
     let rig = Rig::start("api", None);
-    let mut stream = TcpStream::connect(rig.address).unwrap();
+    let mut stream = TcpStream::connect(rig.address).expect("a test can do this");
     let mut answer = [0; 4096];
     for _ in 0..1010 {
         let head = format!("POST /restart HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n", rig.address);
-        stream.write_all(head.as_bytes()).unwrap();
-        assert!(stream.read(&mut answer).unwrap() > 0);
+        stream.write_all(head.as_bytes()).expect("a test can do this");
+        assert!(stream.read(&mut answer).expect("a test can do this") > 0);
     }
     let events = rig.get("/events");
-    assert_eq!(events["events"].as_array().unwrap().len(), 1000);
+    assert_eq!(events["events"].as_array().expect("a test can do this").len(), 1000);
     assert_eq!((&events["forgotten"], &events["events"][0]["n"]), (&json!(10), &json!(11)));
 }
 
@@ -299,26 +308,26 @@ fn the_timeline_keeps_the_last_thousand_and_says_how_many_it_forgot() {
 fn silent_connections_hold_a_bounded_number_of_places_and_no_more() {
     let rig = Rig::start("api", None);
     let silent = |_| {
-        let mut stream = TcpStream::connect(rig.address).unwrap();
-        stream.write_all(b"GET / HT").unwrap();
+        let mut stream = TcpStream::connect(rig.address).expect("a test can do this");
+        stream.write_all(b"GET / HT").expect("a test can do this");
         stream
     };
     let mut crowd: Vec<TcpStream> = (0..64).map(silent).collect();
     let address = rig.address;
     let late = std::thread::spawn(move || {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(address).expect("a test can do this");
         stream
             .write_all(
                 format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes(),
             )
-            .unwrap();
+            .expect("a test can do this");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        stream.read_to_string(&mut answer).expect("a test can do this");
         answer
     });
     // It waits for a place, and gets the one that comes free.
     drop(crowd.pop());
-    assert!(late.join().unwrap().starts_with("HTTP/1.1 200"));
+    assert!(late.join().expect("a test can do this").starts_with("HTTP/1.1 200"));
 }
 
 fn until(condition: impl Fn() -> bool) {

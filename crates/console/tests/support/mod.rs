@@ -58,23 +58,23 @@ impl Rig {
             .enable_all()
             .on_thread_start(move || origin.enter())
             .build()
-            .unwrap();
-        let token = token.map(|token| Token::new(token).unwrap());
+            .expect("a test can do this");
+        let token = token.map(|token| Token::new(token).expect("a test can do this"));
         let starting = async move {
-            let checked = read::read("shop.yaml", SCENARIO, Style::Plain).unwrap();
+            let checked = read::read("shop.yaml", SCENARIO, Style::Plain).expect("a test can do this");
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            let data = listen(any).unwrap();
-            let data_at = data.local_addr().unwrap();
+            let data = listen(any).expect("a test can do this");
+            let data_at = data.local_addr().expect("a test can do this");
             let at = |_: &str| "127.0.0.1:1".to_owned();
-            let desk: Arc<Desk> = Desk::start(checked, service, 1, at, data).unwrap();
-            let admin = listen(any).unwrap();
-            let address = admin.local_addr().unwrap();
-            let guard = Guard::new(address, token, &[]).unwrap();
+            let desk: Arc<Desk> = Desk::start(checked, service, 1, at, data).expect("a test can do this");
+            let admin = listen(any).expect("a test can do this");
+            let address = admin.local_addr().expect("a test can do this");
+            let guard = Guard::new(address, token, &[]).expect("a test can do this");
             serve_control(admin, desk, "control".to_owned(), SCENARIO.to_owned(), data_at, guard);
             address
         };
         // On a thread of the runtime, which is on the clock.
-        let address = runtime.block_on(runtime.spawn(starting)).unwrap();
+        let address = runtime.block_on(runtime.spawn(starting)).expect("a test can do this");
         Rig { address, _runtime: runtime }
     }
 
@@ -90,8 +90,8 @@ impl Rig {
     }
 
     fn send(&self, bytes: &[u8], hang_up: bool) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut stream = TcpStream::connect(self.address).expect("a test can do this");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a test can do this");
         // A service that has seen enough may close before it has read all.
         let _ = stream.write_all(bytes);
         if hang_up {
