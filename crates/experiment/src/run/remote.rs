@@ -445,19 +445,25 @@ fn rows(
     let mut rows: Rows = vec![Vec::new(); seconds.min(whole)];
     for service in scenario.services.keys() {
         let samples = samples[service].lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = samples.iter().flatten().next().copied().unwrap_or_default();
-        for (second, row) in (1..).zip(rows.iter_mut()) {
-            let Some(after) = samples[second] else {
-                row.push(Row::between(&before, &before, before.replicas as usize));
-                continue;
-            };
-            if started_anew(&before, &after) {
-                troubles.note(format!("{service} had been started anew by {second} s"));
-                before = Snapshot::default();
-            }
-            row.push(Row::between(&before, &after, after.replicas as usize));
-            before = after;
+        let anew = |second| troubles.note(format!("{service} had been started anew by {second} s"));
+        rows.iter_mut().zip(rows_of(&samples, anew)).for_each(|(row, it)| row.push(it));
+    }
+    rows
+}
+
+/// The rows of one service. `anew` is told of the seconds by which it had been started anew: what it counted
+/// since then is all that is known.
+fn rows_of(samples: &[Option<Snapshot>], mut anew: impl FnMut(usize)) -> Vec<Row> {
+    let mut before = samples.iter().flatten().next().copied().unwrap_or_default();
+    let mut rows = Vec::with_capacity(samples.len());
+    for (second, after) in samples.iter().enumerate().skip(1) {
+        let after = after.unwrap_or(before);
+        if started_anew(&before, &after) {
+            anew(second);
+            before = Snapshot::default();
         }
+        rows.push(Row::between(&before, &after, after.replicas as usize));
+        before = after;
     }
     rows
 }
@@ -470,4 +476,49 @@ fn started_anew(before: &Snapshot, after: &Snapshot) -> bool {
         to.inflow < from.inflow || to.outflow < from.outflow || to.integral < from.integral
     });
     flows || stocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pumphandle_core::meter::Meter;
+
+    fn reading(arrived: u64, level: u64) -> Option<Snapshot> {
+        let meter = Meter::default();
+        meter.add(Flow::Arrived, arrived);
+        for _ in 0..level {
+            meter.stock(StockName::Queue).enter(Time::ZERO);
+        }
+        meter.set_replicas(2);
+        Some(meter.read(Time::ZERO))
+    }
+
+    #[test]
+    fn what_was_counted_in_seconds_without_a_reading_stands_in_the_next_row_and_nothing_is_counted_twice() {
+        // It counted before the run; then it is away for two seconds, and later it is started anew.
+        let samples =
+            [reading(100, 0), reading(105, 3), None, None, reading(112, 4), reading(2, 1), reading(4, 1)];
+        let mut anew = Vec::new();
+        let rows = rows_of(&samples, |second| anew.push(second));
+        let arrived: Vec<u64> = rows.iter().map(|row| row.flow(Flow::Arrived)).collect();
+        let levels: Vec<u32> = rows.iter().map(|row| row.stock(StockName::Queue).level).collect();
+        assert_eq!(arrived, [5, 0, 0, 7, 2, 2]);
+        assert_eq!(levels, [3, 3, 3, 4, 1, 1]);
+        assert_eq!(anew, [5]);
+        // One that was not there at the start is counted from when it was first seen.
+        let late = rows_of(&[None, None, reading(50, 0), reading(51, 0)], |_| anew.push(0));
+        assert_eq!(late.iter().map(|row| row.flow(Flow::Arrived)).collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!(anew, [5]);
+        // One that was never there has rows of zeros.
+        assert!(rows_of(&[None, None], |_| {}).iter().all(|row| row.flows.iter().all(|n| *n == 0)));
+    }
+
+    #[test]
+    fn changes_are_taken_apart_by_service_in_their_order() {
+        let set = ["b.x", "a.y", "b.z.w"].map(|path| (path.to_owned(), Value::Null)).into();
+        let all = of_services(&set);
+        let keys = |service: &str| all[service].keys().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!((keys("b"), keys("a")), (vec!["b.x", "b.z.w"], vec!["a.y"]));
+    }
 }
