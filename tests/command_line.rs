@@ -145,11 +145,12 @@ fn unknown_incidents_levers_and_settings_are_refused_with_a_suggestion() {
             vec!["run", "retry-storm", "--set", "timeline.slow-queries.for=soon"],
             "expected a duration such as",
         ),
-        (vec!["run", "retry-storm", "--set", "slo.latncy=3s"], "(known fields: latency)"),
+        (vec!["run", "retry-storm", "--set", "slo.latncy=3s"], "unknown field `latncy` of `slo`"),
         (vec!["run", "retry-storm", "--set", "kind=pulsee"], "did you mean `pulse`?"),
         (vec!["run", "retry-storm", "--set", "slo.latency.p99=3s"], "is a plain value"),
         (vec!["run", "retry-storm", "--set", "levers.larger-pool.set.api.pool.size=no"], "whole number"),
         (vec!["run", "retry-storm", "--pull", "1h"], "when the run of 5m is over"),
+        (vec!["run", "retry-storm", "--loops", "--clock", "real"], "in virtual time only"),
         (vec!["run", "no/such/file.yaml"], "cannot read no/such/file.yaml"),
         (vec!["check", "retry-storm", "--filter", "no claim says this"], "no claim"),
     ] {
@@ -324,4 +325,60 @@ fn being_interrupted_keeps_what_was_measured() {
     let seeds = result["seeds"].as_array().unwrap().len();
     assert!((1..5000).contains(&seeds), "{seeds} seeds");
     assert_eq!(std::fs::read(folder.path().join("kept/result.json")).unwrap(), output.stdout);
+}
+
+/// Two services, so that there are calls to put a policy on.
+fn with_calls(folder: &Path) {
+    let text = "scenario: mine\ntitle: A queue\nstory: It is slow for a while.\nkind: pulse\nslo: { latency: 1s }\n\
+         duration: 160s\npull: 60s\nload: { arrivals: { poisson: 20/s } }\n\
+         services:\n  client: { calls: shop, with: { attempt_timeout: 500ms } }\n\
+         \x20 shop:\n    workers: 4\n    queue: { size: 1000 }\n    service_time: { exponential: 50ms }\n\
+         timeline:\n  - { trigger: slow, from: 20s, for: 20s, do: { slow_down: { service: shop, factor: 20 } } }\n";
+    std::fs::write(folder.join("calls.yaml"), text).expect("the folder is there");
+}
+
+#[test]
+fn presets_are_compared_where_the_users_service_calls_another_and_elsewhere_the_reason_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    with_calls(folder.path());
+    scenario(folder.path(), "  - it recovers: { arm: control, state: recovers }\n");
+    let arguments = ["compare", "presets", "calls.yaml", "mine.yaml", "--preset", "envoy"];
+    let output = pumphandle(folder.path(), &arguments);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(said.contains("on the calls of client to shop") && said.contains("  envoy "), "{said}");
+    assert!(said.contains("mine: not compared: the users' service, `shop`, calls nobody"), "{said}");
+    let document = json(&pumphandle(folder.path(), &[&arguments[..], &["--json"]].concat()));
+    let arms = document["scenarios"][0]["result"]["arms"].as_array().expect("an incident has arms");
+    let names: Vec<&str> = arms.iter().filter_map(|arm| arm["arm"].as_str()).collect();
+    assert_eq!(names, ["control", "envoy@start"]);
+    let page = text(&pumphandle(folder.path(), &[&arguments[..], &["--markdown"]].concat()).stdout);
+    assert!(page.contains("| envoy |") && page.contains("| `retry.attempts` | 2 |"), "{page}");
+    let unknown = pumphandle(folder.path(), &["compare", "presets", "--preset", "envoi"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(text(&unknown.stderr).contains("did you mean `envoy`?"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn a_preset_is_put_on_a_services_calls_pulled_and_standing() {
+    let folder = tempfile::tempdir().unwrap();
+    with_calls(folder.path());
+    let run = |preset: &str| {
+        let arguments = ["run", "calls.yaml", "--seeds", "2", "--out", "it", "--json", "--preset", preset];
+        pumphandle(folder.path(), &arguments)
+    };
+    let result = json(&run("client=aws-standard"));
+    let arms = result["arms"].as_array().expect("a run has arms");
+    let names: Vec<&str> = arms.iter().filter_map(|arm| arm["arm"].as_str()).collect();
+    assert_eq!(names, ["control", "aws-standard", "aws-standard@start"]);
+    for (wrong, said) in [
+        ("aws-standard", "SERVICE=NAME"),
+        ("client=aws", "no such preset"),
+        ("clinet=envoy", "no such service"),
+        ("shop=envoy", "calls no other service"),
+    ] {
+        let output = run(wrong);
+        assert_eq!(code(&output), 2, "{wrong}");
+        assert!(text(&output.stderr).contains(said), "{wrong}: {}", text(&output.stderr));
+    }
 }

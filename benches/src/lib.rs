@@ -50,8 +50,8 @@ impl Defences {
         match self {
             Defences::None => 0,
             Defences::Incident => 3,
-            Defences::OneEdge => 7,
-            Defences::BothEdges => 12,
+            Defences::OneEdge => 10,
+            Defences::BothEdges => 18,
         }
     }
 
@@ -69,6 +69,9 @@ fn every_policy(retry: Value, attempt_timeout: &str, pool: u32) -> Policies {
         "propagate_deadline": true,
         "retry": retry,
         "retry_budget": { "token_bucket": { "deposit": 1.0, "capacity": 1_000_000 } },
+        "hedge": { "after": "50s" },
+        "bulkhead": { "calls": 1_000_000 },
+        "throttle": { "on": ["killed"] },
         "breaker": { "consecutive": 1_000_000 },
         "attempt_timeout": attempt_timeout,
         "pool": { "size": pool },

@@ -190,23 +190,59 @@ fn no_file_is_too_long_or_too_large() {
 fn every_incident_names_the_schema_and_has_a_page() {
     const SCHEMA: &str = "# yaml-language-server: $schema=../schema/scenario.schema.json";
     let mut wrong = Vec::new();
-    let scenarios: Vec<(String, String)> =
-        of_kind(".yaml").into_iter().filter(|(file, _)| file.starts_with("scenarios/")).collect();
+    let scenarios: Vec<(String, String)> = of_kind(".yaml")
+        .into_iter()
+        .filter(|(file, _)| file.starts_with("scenarios/") && !file.starts_with(OF_POLICIES))
+        .collect();
     assert!(!scenarios.is_empty(), "this test looks in the wrong place");
     for (file, text) in scenarios {
-        if text.lines().next() != Some(SCHEMA) {
-            wrong.push(format!("{file}: editors know the file's shape by its first line, {SCHEMA}"));
-        }
+        wrong.extend(misnamed("scenarios/", SCHEMA, &file, &text));
         let name = file.trim_start_matches("scenarios/").trim_end_matches(".yaml");
-        if !text.lines().any(|line| line == format!("scenario: {name}")) {
-            wrong.push(format!("{file}: the incident is called by the name of its file"));
-        }
-        let page = format!("docs/incidents/{name}.md");
-        if !root().join(&page).is_file() {
-            wrong.push(format!("{file}: what it is and what was measured belongs in {page}"));
+        // A variant, such as filling-queue-burst, stands on the page of its incident, and is named there.
+        let page = |name: &str| std::fs::read_to_string(root().join(format!("docs/incidents/{name}.md")));
+        let ends = name.match_indices('-').map(|(at, _)| at).chain([name.len()]);
+        if !ends.filter_map(|end| page(&name[..end]).ok()).any(|text| text.contains(&file)) {
+            wrong.push(format!(
+                "{file}: what it is and what was measured belongs in docs/incidents/{name}.md"
+            ));
         }
     }
     none(&wrong);
+}
+
+/// Incidents that a policy makes. They are no shipped incidents: no page of their own, but a policy's file
+/// that sends its reader there.
+const OF_POLICIES: &str = "scenarios/policies/";
+
+#[test]
+fn every_incident_that_a_policy_makes_is_named_where_the_policy_is_explained() {
+    const SCHEMA: &str = "# yaml-language-server: $schema=../../schema/scenario.schema.json";
+    let mut wrong = Vec::new();
+    let policies: Vec<(String, String)> =
+        rust().into_iter().filter(|(file, _)| file.starts_with("crates/policy/src/")).collect();
+    let mut found = 0;
+    for (file, text) in of_kind(".yaml").into_iter().filter(|(file, _)| file.starts_with(OF_POLICIES)) {
+        found += 1;
+        wrong.extend(misnamed(OF_POLICIES, SCHEMA, &file, &text));
+        if !policies.iter().any(|(_, policy)| policy.contains(&file)) {
+            wrong.push(format!("{file}: no file of crates/policy/src says that its policy can cause this"));
+        }
+    }
+    assert!(found > 0, "this test looks in the wrong place");
+    none(&wrong);
+}
+
+/// What is wrong with the first line and the name of a scenario file.
+fn misnamed(folder: &str, schema: &str, file: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if text.lines().next() != Some(schema) {
+        wrong.push(format!("{file}: editors know the file's shape by its first line, {schema}"));
+    }
+    let name = file.trim_start_matches(folder).trim_end_matches(".yaml");
+    if !text.lines().any(|line| line == format!("scenario: {name}")) {
+        wrong.push(format!("{file}: the incident is called by the name of its file"));
+    }
+    wrong
 }
 
 #[test]

@@ -42,15 +42,24 @@ pub(crate) enum Command {
         #[arg(default_value = "http://127.0.0.1:9100")]
         url: String,
     },
+    /// Map how an incident ends over two settings: stable, vulnerable, metastable.
+    Sweep(SweepArguments),
+    /// Search along one setting for the value at which the end changes.
+    Threshold(ThresholdArguments),
+    /// Vary every free number by a quarter, and tell which verdicts flip.
+    Sensitivity(SensitivityArguments),
     /// The incidents that are built in, and their levers.
     List(ListArguments),
     /// Print a scenario file.
     Show {
-        /// A name of `pumphandle list`, or a path.
+        /// A name of `pumphandle list`, a preset, or a path.
         scenario: String,
     },
     /// Print the JSON Schema of scenario files.
     Schema,
+    /// Measure things side by side on the incidents.
+    #[command(subcommand)]
+    Compare(Compare),
     /// Print an event log of a run.
     Events(EventsArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
@@ -66,6 +75,9 @@ pub(crate) struct RunArguments {
     /// A lever to pull beside the control; may be repeated. `NAME@start`: in place from the start.
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     pub(crate) lever: Vec<String>,
+    /// Put published defaults on a service's calls, pulled and standing: client=envoy; may be repeated.
+    #[arg(long, value_name = "SERVICE=NAME")]
+    pub(crate) preset: Vec<String>,
     /// Every lever, pulled and standing.
     #[arg(long)]
     pub(crate) all: bool,
@@ -93,6 +105,10 @@ pub(crate) struct RunArguments {
     pub(crate) stack: Vec<String>,
     #[command(flatten)]
     pub(crate) token: TokenArguments,
+    /// Measure the causal loops of the control by twins with a few more users. Default: where it makes the run
+    /// less than 10 % longer, as with --all.
+    #[arg(long)]
+    pub(crate) loops: bool,
     /// Print the result as one JSON document, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
@@ -206,6 +222,36 @@ pub(crate) struct ResetArguments {
     pub(crate) stack: StackArguments,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Compare {
+    /// Published defaults of libraries, each standing on the calls of the incident's client.
+    Presets(PresetsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PresetsArguments {
+    /// Names of `pumphandle list`, or paths. Default: all that are built in.
+    pub(crate) scenarios: Vec<String>,
+    /// Only these; may be repeated. Default: all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Vec<String>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// How many seeds, counted up from the first.
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u64).range(6..=100_000))]
+    pub(crate) seeds: u64,
+    /// As one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As the page docs/presets.md, with every value and its source.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Runs at a time. Default: one per processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Clock {
     /// Deterministic virtual time, in memory.
@@ -242,6 +288,93 @@ pub(crate) struct CheckArguments {
     /// Say what has changed since an earlier `check --json`.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
+    /// Runs at a time. Default: one per processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// What `sweep` and `threshold` have in common.
+#[derive(Debug, Args)]
+pub(crate) struct PointArguments {
+    /// Measure with this lever instead of the control. `NAME@start`: in place from the start.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lever: Option<String>,
+    /// The most seeds of a point: all that agree at six are not asked again.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(6..=1000))]
+    pub(crate) seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Change any value of the scenario beforehand: client.retry.attempts=2.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print the result as one JSON document, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to put the results. Default: a folder below `runs`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Runs at a time. Default: one per processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// A name of `pumphandle list`, or a path.
+    pub(crate) scenario: String,
+    /// The horizontal axis: load.arrivals.poisson=50/s..200/s. With `:log` behind it, equal factors. A value
+    /// of a lever: levers.NAME.set.client.attempt_timeout=1s..5s.
+    #[arg(long, value_name = "PATH=A..B")]
+    pub(crate) x: String,
+    /// The vertical axis, written like the horizontal one.
+    #[arg(long, value_name = "PATH=A..B")]
+    pub(crate) y: String,
+    /// Steps on each axis; whole numbers have no more steps than lie between their ends.
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) steps: u16,
+    /// What counts as a longer trigger: vulnerable is what such a one tips. Default: the map's longest where
+    /// an axis is the length of a trigger, else ten times the scenario's.
+    #[arg(long, value_name = "D", value_parser = Dur::parse)]
+    pub(crate) longest: Option<Dur>,
+    #[command(flatten)]
+    pub(crate) point: PointArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ThresholdArguments {
+    /// A name of `pumphandle list`, or a path.
+    pub(crate) scenario: String,
+    /// The setting and where to search: timeline.slow-queries.for=1s..30s. A value of a lever:
+    /// levers.NAME.set.client.attempt_timeout=1s..5s.
+    #[arg(long, value_name = "PATH=A..B")]
+    pub(crate) x: String,
+    /// How precisely, written like a value of the setting.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) point: PointArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SensitivityArguments {
+    /// A name of `pumphandle list`, or a path.
+    pub(crate) scenario: String,
+    /// Every number, not only those whose reason is "free choice".
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How many seeds; fewer than six decide nothing.
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u64).range(6..=1000))]
+    pub(crate) seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Print the result as one JSON document, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As the page docs/sensitivity/NAME.md.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
     /// Runs at a time. Default: one per processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,

@@ -52,8 +52,12 @@ fn measure(arguments: &CheckArguments, all: &[Checked], claims: usize) -> anyhow
     let mut proofs = Vec::new();
     for checked in all.iter().filter(|checked| checked.claims().next().is_some()) {
         let arms = arms(checked, arguments.prove)?;
-        let runs_per_seed = arms.len() as u64;
+        let loops_of = loops_of(checked, &arms, arguments.prove);
         let mut measured = Measured::new(&checked.scenario, arms, false);
+        if !loops_of.is_empty() {
+            measured = measured.with_loops(&checked.scenario, &loops_of);
+        }
+        let runs_per_seed = measured.runs_per_seed() as u64;
         let mut look = Some(arguments.seeds.map_or(Looks::SEEDS[0], |seeds| seeds as usize));
         while let Some(seeds) = look {
             let from = measured.seeds.len() as u64;
@@ -115,6 +119,17 @@ fn arms(checked: &Checked, prove: bool) -> anyhow::Result<Vec<ArmPlan>> {
     Ok(arms)
 }
 
+/// The arms whose loops a claim speaks of, by place; to prove claims, also those of the lever known to work.
+fn loops_of(checked: &Checked, arms: &[ArmPlan], prove: bool) -> Vec<usize> {
+    let about_loops: Vec<&ClaimBody> =
+        checked.claims().map(|(_, body, _)| body).filter(|body| body.comes_back.is_some()).collect();
+    let known = checked.scenario.known_to_work.as_deref();
+    let speaks = |arm: &ArmPlan| about_loops.iter().any(|body| body.arm == arm.name);
+    let proves = |arm: &ArmPlan| prove && (arm.lever.is_none() || arm.lever.as_deref() == known);
+    let needed = |arm: &ArmPlan| !about_loops.is_empty() && (speaks(arm) || proves(arm));
+    arms.iter().enumerate().filter(|(_, arm)| needed(arm)).map(|(i, _)| i).collect()
+}
+
 /// Claims that hold where they must not: without their lever; or, for claims of the control and of no
 /// effect, with a lever that is known to work.
 fn unprovable(checked: &Checked, measured: &Measured, confidence: f64) -> Vec<String> {
@@ -123,22 +138,34 @@ fn unprovable(checked: &Checked, measured: &Measured, confidence: f64) -> Vec<St
     for (sentence, body, _) in checked.claims() {
         let weak = |is: &Is| matches!(is, Is::NoEffect | Is::Masks | Is::Worsens | Is::Delays);
         let needs_a_lever = body.arm == "control" || body.verdict.iter().any(weak) || stays_down(body);
-        let stand_in = if needs_a_lever {
-            let suffix = if body.arm.ends_with("@start") { "@start" } else { "" };
-            scenario.known_to_work.as_ref().and_then(|known| measured.find(&format!("{known}{suffix}")))
-        } else {
-            Some(0)
+        // What is claimed of the control may be over before a lever is pulled: then it is the one in place from
+        // the start that can break it.
+        let suffixes: &[&str] = match body.arm.as_str() {
+            "control" => &["", "@start"],
+            arm if arm.ends_with("@start") => &["@start"],
+            _ => &[""],
         };
-        let Some(stand_in) = stand_in else {
+        let stand_ins: Vec<usize> = match &scenario.known_to_work {
+            _ if !needs_a_lever => vec![0],
+            Some(known) => suffixes.iter().filter_map(|it| measured.find(&format!("{known}{it}"))).collect(),
+            None => Vec::new(),
+        };
+        if stand_ins.is_empty() {
             let name = &scenario.scenario;
             cannot_fail
                 .push(format!("{name}: {sentence}: there is no `known_to_work` lever to prove it with"));
             continue;
-        };
-        let finding = judge::judge(scenario, measured, body, stand_in, confidence);
-        if finding.decision == Decision::Held {
-            let other = &measured.arms[stand_in].plan.name;
-            cannot_fail.push(format!("{}: {sentence}: holds of `{other}` too", scenario.scenario));
+        }
+        let holds =
+            |arm: &usize| judge::judge(scenario, measured, body, *arm, confidence).decision == Decision::Held;
+        if stand_ins.iter().all(holds) {
+            let others: Vec<String> =
+                stand_ins.iter().map(|&arm| format!("`{}`", measured.arms[arm].plan.name)).collect();
+            cannot_fail.push(format!(
+                "{}: {sentence}: holds of {} too",
+                scenario.scenario,
+                others.join(" and ")
+            ));
         }
     }
     cannot_fail

@@ -20,13 +20,19 @@ pub(crate) fn choose(asked: Option<&Path>, scenario: &str, again: &str) -> PathB
     }
 }
 
-/// Writes everything and puts it in place.
+/// Writes everything of a run and puts it in place.
 pub(crate) fn write(folder: &Path, story: &Story, measured: &Measured) -> anyhow::Result<()> {
+    leave(folder, |draft| fill(draft, story, measured))
+}
+
+/// Writes what `fill` puts into a folder, and puts the folder in place once it is whole.
+pub(crate) fn leave(folder: &Path, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
     let name = folder.file_name().context("the folder for the results has no name")?.to_string_lossy();
     let draft = parent.join(format!(".{name}.{}", std::process::id()));
-    let written = fill(&draft, story, measured).and_then(|()| put_in_place(&draft, folder));
+    let made = fs::create_dir_all(&draft).map_err(anyhow::Error::from);
+    let written = made.and_then(|()| fill(&draft)).and_then(|()| put_in_place(&draft, folder));
     if written.is_err() {
         // The first error is the one to tell; what cannot be removed either stays hidden by its dot.
         let _ = fs::remove_dir_all(&draft);
@@ -54,7 +60,7 @@ fn fill(draft: &Path, story: &Story, measured: &Measured) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = fs::File::create(file)?;
     out.write_all(bytes)?;
     // A disk that is full may say so only now.
@@ -98,8 +104,11 @@ fn series(file: &Path, measured: &Measured) -> anyhow::Result<()> {
                         )
                     })
                     .collect();
-                let line = json!({ "t": second + 1, "arm": arm.plan.name, "seed": seed, "service": name,
-                                   "stocks": stocks, "flows": flows, "replicas": row.replicas });
+                let mut line = json!({ "t": second + 1, "arm": arm.plan.name, "seed": seed, "service": name,
+                                       "stocks": stocks, "flows": flows, "replicas": row.replicas });
+                if row.concurrency_limit > 0 {
+                    line["concurrency_limit"] = json!(row.concurrency_limit);
+                }
                 serde_json::to_writer(&mut out, &line)?;
                 out.write_all(b"\n")?;
             }

@@ -12,7 +12,7 @@ use pumphandle_console::remote::RemoteStack;
 use pumphandle_core::Dur;
 use pumphandle_core::time::{self, Order};
 use pumphandle_experiment::document::suggest;
-use pumphandle_experiment::plan;
+use pumphandle_experiment::plan::{self, StepOf};
 use pumphandle_experiment::run::remote::{Controls, Wish, of_services, reset_order};
 use pumphandle_experiment::scenario::levers::Lever;
 use pumphandle_experiment::scenario::read::Checked;
@@ -80,7 +80,7 @@ pub(crate) fn pull(arguments: &LeverArguments) -> anyhow::Result<End> {
         let (stack, checked) = by_hand(&arguments.stack).await?;
         let lever = lever(&checked.scenario, &arguments.lever)?;
         let mut passed = Duration::ZERO;
-        for (after, set, restart) in plan::steps(lever) {
+        for StepOf { after, set, restart, kill } in plan::steps(lever) {
             if after > passed {
                 say(&format!("the next step follows in {}", Dur(after - passed)));
                 time::sleep(after - passed, Order::timeline(0)).await;
@@ -91,6 +91,11 @@ pub(crate) fn pull(arguments: &LeverArguments) -> anyhow::Result<End> {
                 let down = restart.map_or(Dur::default(), |restart| restart.down);
                 ask(&stack, service, Wish::Restart(down)).await?;
                 say(&format!("{service}: restarted, away for {down}"));
+            }
+            for service in kill.iter().flat_map(|kill| &kill.services) {
+                let age = kill.map_or(Dur::default(), |kill| kill.older_than);
+                ask(&stack, service, Wish::Kill(age)).await?;
+                say(&format!("{service}: work of {age} and older ended"));
             }
         }
         Ok(End::Held)
@@ -103,7 +108,7 @@ pub(crate) fn unpull(arguments: &LeverArguments) -> anyhow::Result<End> {
         let lever = lever(&checked.scenario, &arguments.lever)?;
         let set: Changes = plan::steps(lever)
             .iter()
-            .flat_map(|(_, set, _)| set.keys())
+            .flat_map(|step| step.set.keys())
             .map(|path| (path.clone(), Value::Null))
             .collect();
         if set.is_empty() {

@@ -6,15 +6,18 @@
 
 mod args;
 mod check;
+mod compare;
 mod doctor;
 mod events;
 mod folder;
 mod hands;
 mod laws;
+mod map;
 mod progress;
 mod run;
 mod scenarios;
 mod screen;
+mod sensitivity;
 mod serve;
 mod stacks;
 
@@ -22,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Compare};
 
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +63,13 @@ fn main() -> ExitCode {
         Command::Reset(arguments) => hands::reset(&arguments),
         Command::State(arguments) => hands::state(&arguments),
         Command::Healthcheck { url } => hands::healthcheck(&url),
+        Command::Sweep(arguments) => map::sweep(&arguments),
+        Command::Threshold(arguments) => map::threshold(&arguments),
+        Command::Sensitivity(arguments) => sensitivity::sensitivity(&arguments),
         Command::List(arguments) => scenarios::list(&arguments),
         Command::Show { scenario } => scenarios::show(&scenario),
         Command::Schema => scenarios::schema(),
+        Command::Compare(Compare::Presets(arguments)) => compare::presets(&arguments),
         Command::Events(arguments) => events::print(&arguments),
         Command::Laws(arguments) => laws::laws(&arguments),
         Command::Doctor => doctor::examine(),

@@ -8,8 +8,10 @@ use anyhow::bail;
 use pumphandle_core::Dur;
 use pumphandle_core::meter::Meter;
 use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::loops;
 use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
+use pumphandle_experiment::presets as experiment_presets;
 use pumphandle_experiment::result::{Machine, Story};
 use pumphandle_experiment::run::real_clock::Health;
 use pumphandle_experiment::run::remote::{Controls, Tell};
@@ -27,16 +29,22 @@ const SEEDS: u64 = 6;
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let mut checked = scenarios::load(&arguments.scenario)?;
     scenarios::change(&mut checked, &assignments(arguments))?;
-    let arms = arms(&checked.scenario, arguments)?;
+    let presets = presets(&mut checked.scenario, arguments)?;
+    let arms = arms(&checked.scenario, arguments, &presets)?;
+    let loops = wants_loops(&checked.scenario, arguments, arms.len())?;
     let stacks = stacks(&checked.scenario, &arms, arguments)?;
     let in_real_time = arguments.clock == Clock::Real || !stacks.is_empty();
     let count = arguments.seeds.unwrap_or(if in_real_time { 1 } else { SEEDS });
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
     let stop = stop_flag();
-    let mut progress = Progress::new(seeds.len() as u64 * arms.len() as u64, &checked.scenario.scenario);
     let keep_events = if arguments.events { arms.len() } else { usual_logs(&checked.scenario) };
     let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events, keep_series: true };
     let mut measured = Measured::new(&checked.scenario, arms, true);
+    if loops {
+        measured = measured.with_loops(&checked.scenario, &[0]);
+    }
+    let runs = seeds.len() as u64 * measured.runs_per_seed() as u64;
+    let mut progress = Progress::new(runs, &checked.scenario.scenario);
     match arguments.clock {
         _ if !stacks.is_empty() => against(&checked, &mut measured, &stacks, &seeds, &stop, &mut progress)?,
         Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
@@ -97,6 +105,24 @@ fn tell_health(health: &Health) {
     eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
 }
 
+/// Loops are measured without being asked where it makes the run at most this much longer.
+const LOOPS_COST: f64 = 0.1;
+
+/// Whether loops are measured: asked for, or as good as free.
+fn wants_loops(scenario: &Scenario, arguments: &RunArguments, arms: usize) -> anyhow::Result<bool> {
+    let measurable = loops::measurable(scenario);
+    let in_real_time = arguments.clock == Clock::Real || !arguments.stack.is_empty();
+    if arguments.loops && in_real_time {
+        let other = if arguments.stack.is_empty() { "--clock real" } else { "--stack" };
+        bail!("loops are measured in virtual time only: leave out --loops or {other}");
+    }
+    if arguments.loops && !measurable {
+        bail!("{} says of no loop by what its variables are measured: see `variables`", scenario.scenario);
+    }
+    let cheap = !in_real_time && loops::cost(scenario, arms) < LOOPS_COST;
+    Ok(measurable && (arguments.loops || cheap))
+}
+
 /// Side by side in real time, with a page of metrics for every service.
 fn real(
     scenario: &Scenario,
@@ -145,7 +171,20 @@ fn assignments(arguments: &RunArguments) -> Vec<String> {
         .collect()
 }
 
-fn arms(scenario: &Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<ArmPlan>> {
+/// Adds the asked presets to the scenario's levers; returns their names.
+fn presets(scenario: &mut Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for asked in &arguments.preset {
+        let Some((service, name)) = asked.split_once('=') else {
+            bail!("expected SERVICE=NAME, such as client=envoy, found `{asked}`");
+        };
+        let preset = scenarios::preset(name)?;
+        names.push(experiment_presets::add(scenario, service, &preset).map_err(anyhow::Error::msg)?);
+    }
+    Ok(names)
+}
+
+fn arms(scenario: &Scenario, arguments: &RunArguments, presets: &[String]) -> anyhow::Result<Vec<ArmPlan>> {
     let mut arms = vec![plan::control(scenario)];
     let mut wanted: Vec<(String, Mode)> = Vec::new();
     if arguments.all {
@@ -154,27 +193,35 @@ fn arms(scenario: &Scenario, arguments: &RunArguments) -> anyhow::Result<Vec<Arm
             wanted.extend(levers.map(|(name, _)| (name.clone(), mode)));
         }
     }
+    let asked = if arguments.all { &[] } else { presets };
+    wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Pulled)));
+    wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Standing)));
     for asked in &arguments.lever {
-        let (name, mode) = match asked.strip_suffix("@start") {
-            Some(name) => (name, Mode::Standing),
-            None => (asked.as_str(), Mode::Pulled),
-        };
-        let Some(lever) = scenario.levers.get(name) else {
-            let known = scenario.levers.keys().map(String::as_str);
-            match suggest(name, known.clone()) {
-                Some(close) => bail!("no such lever: `{name}`; did you mean `{close}`?"),
-                None => bail!("no such lever: `{name}`; there is {}", known.collect::<Vec<_>>().join(", ")),
-            }
-        };
-        // A lever that is only tried one way is tried that way.
-        let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
-        wanted.push((name.to_owned(), mode));
+        wanted.push(lever(scenario, asked)?);
     }
     for (name, mode) in wanted {
         let arm = plan::treatment(scenario, &name, mode);
         arms.push(arm.map_err(|wrong| anyhow::anyhow!("lever `{name}`: {}", wrong[0].1))?);
     }
     Ok(arms)
+}
+
+/// The lever of this name and how it is tried: `NAME`, or `NAME@start`.
+pub(crate) fn lever(scenario: &Scenario, asked: &str) -> anyhow::Result<(String, Mode)> {
+    let (name, mode) = match asked.strip_suffix("@start") {
+        Some(name) => (name, Mode::Standing),
+        None => (asked, Mode::Pulled),
+    };
+    let Some(lever) = scenario.levers.get(name) else {
+        let known = scenario.levers.keys().map(String::as_str);
+        match suggest(name, known.clone()) {
+            Some(close) => bail!("no such lever: `{name}`; did you mean `{close}`?"),
+            None => bail!("no such lever: `{name}`; there is {}", known.collect::<Vec<_>>().join(", ")),
+        }
+    };
+    // A lever that is only tried one way is tried that way.
+    let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
+    Ok((name.to_owned(), mode))
 }
 
 fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall_s: f64) -> Circumstances {
@@ -193,8 +240,12 @@ fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall
 fn command(arguments: &RunArguments, seeds: u64) -> String {
     let mut words = vec!["pumphandle run".to_owned(), quoted(&arguments.scenario)];
     words.extend(arguments.lever.iter().map(|lever| format!("--lever {}", quoted(lever))));
+    words.extend(arguments.preset.iter().map(|preset| format!("--preset {}", quoted(preset))));
     if arguments.all {
         words.push("--all".to_owned());
+    }
+    if arguments.loops {
+        words.push("--loops".to_owned());
     }
     if arguments.clock == Clock::Real {
         words.push("--clock real".to_owned());
@@ -207,7 +258,7 @@ fn command(arguments: &RunArguments, seeds: u64) -> String {
     words.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=@%:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

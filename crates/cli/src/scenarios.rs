@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, bail};
 use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::presets;
 use pumphandle_experiment::scenario::read::{self, Checked};
 use pumphandle_experiment::scenario::{check, overrides};
 use serde_json::json;
@@ -12,6 +13,7 @@ use crate::args::ListArguments;
 use crate::{End, screen};
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
 /// The name of a built-in file: without folder and ending.
 fn short(file: &str) -> &str {
@@ -67,6 +69,27 @@ pub(crate) fn change(checked: &mut Checked, assignments: &[String]) -> anyhow::R
     Ok(())
 }
 
+fn preset_name(file: &str) -> &str {
+    file.trim_start_matches("presets/").trim_end_matches(".yaml")
+}
+
+/// A built-in preset.
+pub(crate) fn preset(name: &str) -> anyhow::Result<presets::Read> {
+    let known = || PRESETS.iter().map(|(file, _)| preset_name(file));
+    let Some((file, text)) = PRESETS.iter().find(|(file, _)| preset_name(file) == name) else {
+        match suggest(name, known()) {
+            Some(close) => bail!("no such preset: `{name}`; did you mean `{close}`?"),
+            None => bail!("no such preset: `{name}`; there is {}", known().collect::<Vec<_>>().join(", ")),
+        }
+    };
+    Ok(presets::read(file, text, screen::error_style())?)
+}
+
+/// All built-in presets.
+pub(crate) fn all_presets() -> anyhow::Result<Vec<presets::Read>> {
+    PRESETS.iter().map(|(file, _)| preset(preset_name(file))).collect()
+}
+
 pub(crate) fn list(arguments: &ListArguments) -> anyhow::Result<End> {
     let all: Vec<Checked> = names().into_iter().map(load).collect::<Result<_, _>>()?;
     if arguments.json {
@@ -102,7 +125,9 @@ fn entry(checked: &Checked) -> serde_json::Value {
 }
 
 pub(crate) fn show(scenario: &str) -> anyhow::Result<End> {
-    screen::print(&text(scenario)?.1);
+    let preset = PRESETS.iter().find(|(file, _)| preset_name(file) == scenario);
+    let text = preset.map_or_else(|| Ok(text(scenario)?.1), |(_, text)| anyhow::Ok((*text).to_owned()))?;
+    screen::print(&text);
     Ok(End::Held)
 }
 

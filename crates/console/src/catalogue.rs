@@ -52,6 +52,7 @@ pub(crate) enum Source {
     Integral(StockName),
     Breaker,
     Replicas,
+    ConcurrencyLimit,
 }
 
 impl Source {
@@ -69,6 +70,7 @@ impl Source {
             Source::Integral(stock) => u64::try_from(meter.stock(stock).integral).unwrap_or(u64::MAX),
             Source::Breaker => meter.breaker as u64,
             Source::Replicas => meter.replicas,
+            Source::ConcurrencyLimit => meter.concurrency_limit,
         }
     }
 }
@@ -77,7 +79,7 @@ impl Source {
 pub fn catalogue() -> Vec<MetricSpec> {
     let flows = Flow::ALL.iter().map(|flow| of_flow(*flow));
     let stocks = StockName::ALL.iter().flat_map(|stock| of_stock(*stock));
-    flows.chain(stocks).chain([breaker(), replicas()]).collect()
+    flows.chain(stocks).chain([breaker(), replicas(), concurrency_limit()]).collect()
 }
 
 fn spec(name: String, kind: Kind, help: String, source: Source) -> MetricSpec {
@@ -123,6 +125,11 @@ fn replicas() -> MetricSpec {
     spec("replicas".to_owned(), Kind::Gauge, help, Source::Replicas)
 }
 
+fn concurrency_limit() -> MetricSpec {
+    let help = "Adaptive concurrency limits, those of all replicas and edges added: 0 where there is none.";
+    spec("concurrency_limit".to_owned(), Kind::Gauge, help.to_owned(), Source::ConcurrencyLimit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +140,7 @@ mod tests {
         let all = catalogue();
         let names: BTreeSet<_> = all.iter().map(|spec| spec.name.as_str()).collect();
         assert_eq!(names.len(), all.len());
-        assert_eq!(all.len(), Flow::ALL.len() + 4 * StockName::ALL.len() + 2);
+        assert_eq!(all.len(), Flow::ALL.len() + 4 * StockName::ALL.len() + 3);
         for flow in Flow::ALL {
             assert!(all.iter().any(|s| [Source::Flow(*flow), Source::Nanos(*flow)].contains(&s.source)));
         }

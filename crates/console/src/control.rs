@@ -39,7 +39,7 @@ const MAX_WHO: usize = 64;
 const JSON: &str = "application/json";
 
 const PATHS: &str = "here are /, /healthz, /metrics, /settings, /settings/PATH, /events, /scenario, \
-                     and to be posted /disturb, /calm, /restart, /reset\n";
+                     and to be posted /disturb, /calm, /restart, /kill, /reset\n";
 
 /// Serves the admin port until the runtime ends. `arm` is the stack's name in metrics, `scenario` the text of
 /// the scenario file, `data` where the service takes calls.
@@ -79,6 +79,7 @@ enum Wish {
     Disturb(Value),
     Calm(Option<String>),
     Restart(Dur),
+    Kill(Dur),
     Reset(Option<u64>),
 }
 
@@ -95,7 +96,7 @@ impl Admin {
         let allowed = match path.as_str() {
             "/" | "/healthz" | "/metrics" | "/events" | "/scenario" => "GET, HEAD",
             "/settings" => "GET, HEAD, PATCH",
-            "/disturb" | "/calm" | "/restart" | "/reset" => "POST",
+            "/disturb" | "/calm" | "/restart" | "/kill" | "/reset" => "POST",
             _ if path.starts_with("/settings/") => "GET, HEAD, PUT, DELETE",
             _ => return Ok(page::text(StatusCode::NOT_FOUND, PATHS)),
         };
@@ -140,6 +141,7 @@ impl Admin {
             Wish::Disturb(trigger) => self.desk.disturb(&trigger, who),
             Wish::Calm(trigger) => Ok(self.desk.calm(trigger.as_deref(), who)),
             Wish::Restart(down) => Ok(self.desk.restart(down, who)),
+            Wish::Kill(older_than) => Ok(self.desk.kill(older_than, who)),
             Wish::Reset(seed) => Ok(self.desk.reset(seed, who)),
         };
         match done {
@@ -203,6 +205,12 @@ fn wish(method: &Method, path: &str, body: &[u8]) -> Result<Wish, Refusal> {
         "/restart" => {
             let down = text(&fields(body, &["down"])?, "down")?.unwrap_or_else(|| "0s".to_owned());
             Ok(Wish::Restart(Dur::parse(&down).map_err(|message| wrong("down", &message))?))
+        }
+        "/kill" => {
+            // No age is assumed: what would be ended cannot be brought back.
+            let age = text(&fields(body, &["older_than"])?, "older_than")?;
+            let age = age.ok_or_else(|| wrong("older_than", "is missing: say how old, such as 30s"))?;
+            Ok(Wish::Kill(Dur::parse(&age).map_err(|message| wrong("older_than", &message))?))
         }
         _ => match fields(body, &["seed"])?.get("seed") {
             None => Ok(Wish::Reset(None)),

@@ -88,7 +88,7 @@ pub fn read_metrics(text: &str) -> Result<Page, BadMetrics> {
 fn snapshot(sources: &BTreeMap<String, Source>, values: &BTreeMap<&str, u64>) -> Snapshot {
     let mut flows = [0; FLOWS];
     let mut stocks = [StockReading::default(); STOCKS];
-    let (mut breaker, mut replicas) = (BreakerState::Absent, 0);
+    let (mut breaker, mut replicas, mut concurrency_limit) = (BreakerState::Absent, 0, 0);
     for (name, source) in sources {
         let value = values.get(name.as_str()).copied().unwrap_or(0);
         match *source {
@@ -102,11 +102,12 @@ fn snapshot(sources: &BTreeMap<String, Source>, values: &BTreeMap<&str, u64>) ->
             }
             Source::Breaker => breaker = BreakerState::from_number(value),
             Source::Replicas => replicas = value,
+            Source::ConcurrencyLimit => concurrency_limit = value,
         }
     }
     // A peak is a level that nobody saw: the highest that is known is the one that was read.
     stocks.iter_mut().for_each(|stock| stock.peak = stock.level);
-    Snapshot::of(flows, stocks, breaker, replicas)
+    Snapshot::of(flows, stocks, breaker, replicas, concurrency_limit)
 }
 
 struct Sample<'a> {

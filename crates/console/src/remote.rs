@@ -117,6 +117,7 @@ fn request(wish: &Wish) -> (Method, &'static str, Value) {
         Wish::Begin(trigger) => (Method::POST, "/disturb", trigger.clone()),
         Wish::End(trigger) => (Method::POST, "/calm", json!({ "trigger": trigger })),
         Wish::Restart(down) => (Method::POST, "/restart", json!({ "down": down })),
+        Wish::Kill(older_than) => (Method::POST, "/kill", json!({ "older_than": older_than })),
         Wish::Reset(seed) => (Method::POST, "/reset", json!({ "seed": seed })),
     }
 }

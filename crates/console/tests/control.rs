@@ -143,6 +143,12 @@ const REFUSED: &[(&str, &str, &str, &str, u16, &str)] = &[
     ("POST", "/reset", "", r#"{"sed":1}"#, 400, "no such field"),
     ("POST", "/restart", "", r#"{"down":5}"#, 400, "expected text"),
     ("POST", "/restart", "", r#"{"down":"later"}"#, 400, "later"),
+    ("POST", "/kill", "", "", 400, "`older_than`: is missing"),
+    ("POST", "/kill", "", "{}", 400, "`older_than`: is missing"),
+    ("POST", "/kill", "", r#"{"older_than":5}"#, 400, "expected text"),
+    ("POST", "/kill", "", r#"{"older_than":"soon"}"#, 400, "soon"),
+    ("POST", "/kill", "", r#"{"older":"1s"}"#, 400, "no such field"),
+    ("GET", "/kill", "", "", 405, "POST"),
     ("POST", "/calm", "", r#"{"trigger":7}"#, 400, "expected text"),
     ("POST", "/disturb", "", "", 422, "no trigger"),
     ("POST", "/disturb", "", r#"{"trigger":"fast"}"#, 422, "there is slow, broken"),
@@ -234,6 +240,7 @@ fn without_the_token_everything_can_be_read_and_nothing_changed() {
         ("POST", "/disturb", r#"{ "trigger": "slow" }"#),
         ("POST", "/calm", "{}"),
         ("POST", "/restart", "{}"),
+        ("POST", "/kill", r#"{ "older_than": "30s" }"#),
         ("POST", "/reset", "{}"),
     ];
     for (method, path, body) in changes {

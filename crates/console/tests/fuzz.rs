@@ -113,7 +113,7 @@ proptest! {
     fn no_body_makes_a_service_panic_and_none_that_is_refused_changes_anything(
         method in prop::sample::select(vec!["PATCH", "PUT", "POST", "DELETE", "GET"]),
         place in prop::sample::select(
-            vec!["/settings", "/settings/api.workers", "/disturb", "/calm", "/restart", "/reset", "/settings/x"]),
+            vec!["/settings", "/settings/api.workers", "/disturb", "/calm", "/restart", "/kill", "/reset", "/settings/x"]),
         body in body(),
     ) {
         with_rig("api", |rig| {

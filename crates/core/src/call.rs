@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::draws::Path;
 use crate::time::Time;
 
@@ -19,12 +22,19 @@ pub struct Call {
     pub path: Path,
     /// Which attempt of its call this is, from 0: what an edge can be told of retries.
     pub attempt: u32,
+    /// What kind of request the arrival is; every call that it causes is of the same.
+    pub class: Class,
+    /// How bad it is to refuse it; every call that it causes is as critical.
+    pub criticality: Criticality,
     /// After this instant nobody wants the answer. Only set where a policy propagates deadlines.
     pub deadline: Option<Time>,
     /// The service ends the work after this long (a database's statement timeout).
     pub kill_after: Option<Duration>,
     /// Who waits for the answer, up to the user.
     pub caller: Option<Arc<Exchange>>,
+    /// Where a refusal's advice is left, for a caller that would heed it. A call that a service makes on behalf
+    /// of another has the same place unless somebody in between heeds advice: so it is passed on.
+    pub advice: Option<Arc<AdviceSlot>>,
 }
 
 impl Call {
@@ -34,10 +44,60 @@ impl Call {
             arrival,
             path: Path::of_arrival(arrival),
             attempt: 0,
+            class: Class::default(),
+            criticality: Criticality::default(),
             deadline: None,
             kill_after: None,
             caller: None,
+            advice: None,
         }
+    }
+}
+
+/// A class of requests, by its number in the scenario's order. Where there are no classes all are of the
+/// first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Class(pub u8);
+
+/// How bad it is to refuse a request: the four words of Google's "Site Reliability Engineering", 2016, chapter
+/// 21. In the order of importance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "criticality")]
+pub enum Criticality {
+    /// May be refused often, and for good.
+    Sheddable,
+    /// May be refused for a while: a batch that tries again in minutes or hours.
+    SheddablePlus,
+    /// Refusing it is seen by users. What is not said to be anything else.
+    #[default]
+    Critical,
+    /// The most important.
+    CriticalPlus,
+}
+
+impl Criticality {
+    /// All of them, the least important first.
+    pub const ALL: [Criticality; 4] = [
+        Criticality::Sheddable,
+        Criticality::SheddablePlus,
+        Criticality::Critical,
+        Criticality::CriticalPlus,
+    ];
+
+    /// The name in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Criticality::Sheddable => "sheddable",
+            Criticality::SheddablePlus => "sheddable_plus",
+            Criticality::Critical => "critical",
+            Criticality::CriticalPlus => "critical_plus",
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Criticality> {
+        Criticality::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -111,6 +171,13 @@ impl CallError {
     }
 }
 
+impl CallError {
+    /// Whether it is a refusal, which may come with [`Advice`].
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, CallError::Overloaded | CallError::Limited)
+    }
+}
+
 impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
@@ -118,6 +185,45 @@ impl std::fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+/// What a service that refuses advises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Come back after this long, in whole milliseconds.
+    RetryAfter(Duration),
+    /// Do not try again.
+    DoNotRetry,
+}
+
+/// A place for advice beside a refusal. It is not part of the error: every layer between refusal and retry
+/// knows the error alone, and most need to know no more.
+#[derive(Debug, Default)]
+pub struct AdviceSlot(AtomicU64);
+
+impl AdviceSlot {
+    const DO_NOT_RETRY: u64 = u64::MAX;
+
+    /// Leaves advice. The last word counts.
+    pub fn leave(&self, advice: Advice) {
+        let number = match advice {
+            Advice::DoNotRetry => AdviceSlot::DO_NOT_RETRY,
+            // One more than the milliseconds: zero is no advice.
+            Advice::RetryAfter(time) => {
+                u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(u64::MAX - 1)
+            }
+        };
+        self.0.store(number, Ordering::Relaxed);
+    }
+
+    /// What was left, if anything.
+    pub fn read(&self) -> Option<Advice> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            AdviceSlot::DO_NOT_RETRY => Some(Advice::DoNotRetry),
+            more => Some(Advice::RetryAfter(Duration::from_millis(more - 1))),
+        }
+    }
+}
 
 /// What a call came to.
 pub type Outcome = Result<Reply, CallError>;
@@ -246,6 +352,20 @@ mod tests {
             (std::future::poll_fn(|cx| exchange.poll_answer(cx)).await, now())
         });
         assert_eq!(answered, Ok((Ok(Reply::default()), Time::from_nanos(5))));
+    }
+
+    #[test]
+    fn advice_is_read_as_it_was_left() {
+        let slot = AdviceSlot::default();
+        assert_eq!(slot.read(), None);
+        for advice in [0, 1, 2_500, u64::MAX / 2].map(|ms| Advice::RetryAfter(Duration::from_millis(ms))) {
+            slot.leave(advice);
+            assert_eq!(slot.read(), Some(advice));
+        }
+        slot.leave(Advice::DoNotRetry);
+        assert_eq!(slot.read(), Some(Advice::DoNotRetry));
+        slot.leave(Advice::RetryAfter(Duration::MAX));
+        assert!(matches!(slot.read(), Some(Advice::RetryAfter(_))), "for ever is not never");
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub enum Stream {
     Balance = 10,
     /// Whether a call is shed or throttled.
     Shed = 11,
+    /// Of which class an arrival is.
+    Class = 12,
+    /// How much longer than others one is advised to wait.
+    Advice = 14,
+    /// When an adaptive limit measures anew.
+    Probe = 13,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.
@@ -78,6 +84,12 @@ impl Path {
     /// The `attempt`-th attempt (from 0) at this hop.
     pub const fn attempt(self, attempt: u32) -> Path {
         Path(mix(self.0.wrapping_add(attempt as u64 + 1)))
+    }
+
+    /// The `hedge`-th further try (from 1) beside the attempt at this place. It is no attempt of its own: the
+    /// attempts of a call keep their keys, whether or not one of them was hedged.
+    pub const fn hedge(self, hedge: u32) -> Path {
+        Path(mix(self.0.rotate_left(32) ^ hedge as u64))
     }
 
     /// A number that identifies this place, to travel over the wire.
@@ -202,6 +214,7 @@ mod tests {
         for outer in 0..8 {
             for inner in 0..8 {
                 assert!(seen.insert(root.attempt(outer).call(0).attempt(inner)));
+                assert!(seen.insert(root.attempt(outer).call(0).attempt(inner).hedge(1)));
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventKind {
-    /// A user request became due. a: arrival.
+    /// A user request became due. a: arrival; b: its class.
     Arrival = 1,
     /// A user request was resolved. a: arrival; b: 0 good answer, 1 degraded, else 1 + error.
     Resolved = 2,
@@ -38,6 +38,8 @@ pub enum EventKind {
     Restart = 11,
     /// The kept log ends here, though more happened. a: bytes kept; b: 0. Never part of a digest.
     Cut = 12,
+    /// Somebody ended old work at a service. a: how old, nanoseconds; b: work ended.
+    Kill = 13,
 }
 
 /// Bytes of a log that are kept: about 1.2 million entries, eight minutes of a storm with 1,000 attempts per
@@ -48,9 +50,11 @@ impl EventKind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<EventKind> {
         use EventKind::*;
-        [Arrival, Resolved, Arrived, Rejected, Started, Ended, Left, Setting, Trigger, Breaker, Restart, Cut]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
+        const ALL: [EventKind; 13] = [
+            Arrival, Resolved, Arrived, Rejected, Started, Ended, Left, Setting, Trigger, Breaker, Restart,
+            Cut, Kill,
+        ];
+        ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

@@ -22,7 +22,7 @@ pub mod time;
 pub mod units;
 pub mod world;
 
-pub use call::{Answering, Call, CallError, Exchange, Outcome, Reply, Service};
+pub use call::{Answering, Call, CallError, Class, Criticality, Exchange, Outcome, Reply, Service};
 pub use draws::{Draws, Path, Stream};
 pub use live::Live;
 pub use time::Time;

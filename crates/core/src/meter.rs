@@ -50,7 +50,7 @@ catalogue! {
         Failed = "failed": "Work that ended in an error of the service itself.";
         Rejected = "rejected": "Attempts refused for want of room, or shed.";
         Expired = "expired": "Work dropped unstarted because nobody waited for it any more.";
-        Killed = "killed": "Work ended by a time limit of the service.";
+        Killed = "killed": "Work ended by the service: by a time limit, or because somebody had old work ended.";
         Disconnected = "disconnected": "Attempts cut off by a restart.";
         Abandoned = "abandoned": "Attempts whose caller left before the answer.";
         BusyNanos = "busy_ns": "Time spent in service, summed over all work, nanoseconds.";
@@ -64,6 +64,10 @@ catalogue! {
         Fallbacks = "fallbacks": "Calls answered by a fallback value.";
         PoolTimeouts = "pool_timeouts": "Attempts that got no pooled connection in time.";
         Limited = "limited": "Attempts that a limit refused: a rate limit, a bulkhead, a quota.";
+        Hedges = "hedges": "Attempts sent because an earlier one of their call had not been answered yet.";
+        HedgesWon = "hedges_won": "Hedges whose answer came first.";
+        AdviceHeeded = "advice_heeded": "Refusals after which the service's advice was followed: to wait, or not to try again.";
+        HedgesDenied = "hedges_denied": "Hedges that their limit refused.";
         Disturbed = "disturbed": "Attempts that a trigger delayed, failed, held, or left hanging.";
     }
 }
@@ -79,6 +83,9 @@ catalogue! {
         BackingOff = "backing_off": "Calls waiting to try again.";
         PoolWaiting = "pool_waiting": "Attempts waiting for a pooled connection.";
         PoolActive = "pool_active": "Pooled connections in use.";
+        BulkheadWaiting = "bulkhead_waiting": "Attempts waiting for a place in a bulkhead.";
+        BulkheadActive = "bulkhead_active": "Places of a bulkhead that are taken.";
+        RateWaiting = "rate_waiting": "Attempts waiting for their turn under a rate limit.";
     }
 }
 
@@ -93,6 +100,7 @@ struct Accounts {
     inflow: u64,
     outflow: u64,
     peak: u64,
+    peaked: u64,
     changed: u64,
     integral: u128,
     sojourns: u128,
@@ -111,6 +119,8 @@ pub struct StockReading {
     pub outflow: u64,
     /// The highest level since the start.
     pub peak: u64,
+    /// When the level was first that high, in nanoseconds.
+    pub peaked: u64,
     /// Integral of the level over time, in nanoseconds.
     pub integral: u128,
     /// Sum of the time spent inside by all who entered, until they left or until this reading.
@@ -124,7 +134,9 @@ impl Stock {
         let now = it.advance(now);
         it.level += 1;
         it.inflow += 1;
-        it.peak = it.peak.max(it.level);
+        if it.level > it.peak {
+            (it.peak, it.peaked) = (it.level, now);
+        }
         it.entries += u128::from(now);
         Time::from_nanos(now)
     }
@@ -149,6 +161,7 @@ impl Stock {
             inflow: it.inflow,
             outflow: it.outflow,
             peak: it.peak,
+            peaked: it.peaked,
             integral: it.integral,
             sojourns: it.sojourns + still_inside,
         }
@@ -218,6 +231,7 @@ pub struct Meter {
     stocks: [Stock; STOCKS],
     breaker: AtomicU64,
     replicas: AtomicU64,
+    limit: AtomicU64,
 }
 
 impl Default for Meter {
@@ -227,6 +241,7 @@ impl Default for Meter {
             stocks: std::array::from_fn(|_| Stock::default()),
             breaker: AtomicU64::new(0),
             replicas: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
         }
     }
 }
@@ -260,6 +275,13 @@ impl Meter {
         self.replicas.store(count, Ordering::Relaxed);
     }
 
+    /// One of the service's adaptive concurrency limits, or none (0), has become another.
+    pub fn move_limit(&self, from: u64, to: u64) {
+        if from != to {
+            self.limit.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+        }
+    }
+
     /// Everything, at `now`.
     pub fn read(&self, now: Time) -> Snapshot {
         Snapshot {
@@ -267,6 +289,7 @@ impl Meter {
             stocks: std::array::from_fn(|i| self.stocks[i].read(now)),
             breaker: BreakerState::from_number(self.breaker.load(Ordering::Relaxed)),
             replicas: self.replicas.load(Ordering::Relaxed),
+            concurrency_limit: self.limit.load(Ordering::Relaxed),
         }
     }
 }
@@ -280,6 +303,8 @@ pub struct Snapshot {
     pub breaker: BreakerState,
     /// How many replicas the service had.
     pub replicas: u64,
+    /// Its adaptive concurrency limits, those of all replicas and edges added; 0 where there is none.
+    pub concurrency_limit: u64,
 }
 
 impl Default for Snapshot {
@@ -295,8 +320,9 @@ impl Snapshot {
         stocks: [StockReading; STOCKS],
         breaker: BreakerState,
         replicas: u64,
+        concurrency_limit: u64,
     ) -> Snapshot {
-        Snapshot { flows, stocks, breaker, replicas }
+        Snapshot { flows, stocks, breaker, replicas, concurrency_limit }
     }
 
     /// The total of a flow.

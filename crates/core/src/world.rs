@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::call::Outcome;
+use crate::call::{Class, Outcome};
 use crate::draws::Draws;
 use crate::events::{EventKind, EventLog};
 use crate::time;
@@ -14,12 +14,24 @@ pub struct World {
     pub draws: Draws,
     /// What happened.
     pub log: EventLog,
+    /// The names of the classes of requests, in the scenario's order. None where there are no classes.
+    classes: Vec<String>,
 }
 
 impl World {
-    /// The world of one seed.
+    /// The world of one seed, without classes of requests.
     pub fn new(seed: u64, keep_events: bool) -> Arc<World> {
-        Arc::new(World { draws: Draws::new(seed), log: EventLog::new(keep_events) })
+        World::with_classes(seed, keep_events, Vec::new())
+    }
+
+    /// The world of one seed, whose requests are of these classes.
+    pub fn with_classes(seed: u64, keep_events: bool, classes: Vec<String>) -> Arc<World> {
+        Arc::new(World { draws: Draws::new(seed), log: EventLog::new(keep_events), classes })
+    }
+
+    /// The name of a class; `None` where there are no classes.
+    pub fn class_name(&self, class: Class) -> Option<&str> {
+        self.classes.get(usize::from(class.0)).map(String::as_str)
     }
 
     /// Adds an entry to the event log, now.

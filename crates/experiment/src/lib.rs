@@ -6,25 +6,35 @@
 //! * [`scenario`]: what can be written in a scenario file; its triggers and levers
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
+//! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`live`]: hands on one running service, and the timeline of what they did
 //! * [`outcome`]: what one arm and seed came to
 //! * `stats`: intervals
+//! * [`loops`]: what a few more users set going
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
 //! * [`result`]: the documents that a run leaves
+//! * [`presets`]: published defaults of libraries, as levers
 //! * [`laws`]: the rig itself, held to what is known
+//! * [`map`]: how it ends over two settings, and where along one its end changes
+//! * [`sensitivity`]: which verdicts hang on a number that somebody chose
 
 pub mod claims;
 pub mod document;
 pub mod laws;
 pub mod live;
+pub mod loops;
+pub mod map;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
+pub mod presets;
 pub mod result;
 pub mod run;
 pub mod scenario;
+pub mod sensitivity;
 pub mod stats;
+pub mod stocks;
 pub mod story;
 pub mod validity;
 pub mod verdict;

@@ -1,5 +1,5 @@
-//! Hands on one running service: settings are read and changed, triggers begin and end, the service restarts
-//! or starts anew. A change is validated whole, then published whole, then written to the timeline of what,
+//! Hands on one running service: settings are read and changed, triggers begin and end, the service restarts,
+//! ends old work or starts anew. A change is validated whole, then published whole, then written to the timeline of what,
 //! old, new, who and when; a request that is refused has changed nothing.
 //!
 //! It speaks JSON values and knows no protocol, and it must not know who may do what: that is the door's
@@ -39,7 +39,7 @@ pub struct Event {
     pub n: u64,
     /// Seconds since the process started.
     pub at_s: f64,
-    /// The path of a setting, `trigger NAME`, `restart` or `reset`.
+    /// The path of a setting, `trigger NAME`, `restart`, `kill` or `reset`.
     pub what: String,
     /// What it was.
     pub old: String,
@@ -153,7 +153,8 @@ impl Desk {
             let (message, help) = paths::unknown("service", service, settings.keys().map(String::as_str));
             return Err(help.map_or(message.clone(), |help| format!("{message}; {help}")));
         }
-        let process = Process::start(settings, service, seed, at).map_err(|(callee, address)| {
+        let classes = checked.scenario.class_names();
+        let process = Process::start(settings, service, classes, seed, at).map_err(|(callee, address)| {
             format!("`{address}` is no address at which `{callee}` could be: expected HOST:PORT")
         })?;
         let process = Arc::new(process);
@@ -187,7 +188,7 @@ impl Desk {
             "scenario_sha256": self.checked.sha256,
             "seed": self.process.seed(),
             "up_s": now().secs_f64(),
-            "calls": self.process.settings()[self.process.service()].calls.names(),
+            "calls": self.process.settings()[self.process.service()].callees().collect::<Vec<_>>(),
             "changed": changed,
             "triggers": triggers.collect::<Vec<_>>(),
             "machine_faults": self.process.machine_faults(),
@@ -384,6 +385,14 @@ impl Desk {
         self.process.stack().restart(self.process.service(), down);
         state.note(what, "-".to_owned(), format!("restarted, away for {}", Dur(down)), who);
         json!({ "restarted": self.process.service(), "down": Dur(down) })
+    }
+
+    /// Ends all work that came in at least `older_than` ago, as somebody does who kills long queries.
+    pub fn kill(&self, older_than: Dur, who: &str) -> Value {
+        let mut state = self.lock();
+        let killed = self.process.stack().kill(self.process.service(), older_than.0);
+        state.note("kill", "-".to_owned(), format!("work of {older_than} and older ended: {killed}"), who);
+        json!({ "service": self.process.service(), "older_than": older_than, "killed": killed })
     }
 
     /// Back to what the scenario says, with nothing inside: see [`Process::reset`]. Another seed can be given.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use hdrhistogram::Histogram;
 use pumphandle_load::ledger::Second;
 
+use crate::loops::Loops;
 use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
 use crate::run::SeedRun;
@@ -57,6 +58,8 @@ pub struct Measured {
     pub arms: Vec<MeasuredArm>,
     /// Reasons against the whole.
     pub reasons: Vec<String>,
+    /// Twins by which loops are measured; none unless they were asked for.
+    pub loops: Loops,
     /// Stopped before all seeds were measured.
     pub partial: bool,
     /// Keep what is needed for drawing.
@@ -84,14 +87,28 @@ impl Measured {
             seeds: Vec::new(),
             arms: arms.into_iter().map(MeasuredArm::new).collect(),
             reasons: Vec::new(),
+            loops: Loops::default(),
             partial: false,
             keep_series,
         }
     }
 
+    /// Measures loops too, of the arms at these places: in virtual time.
+    pub fn with_loops(mut self, scenario: &Scenario, of: &[usize]) -> Measured {
+        let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
+        self.loops = Loops::of(scenario, &plans, of);
+        self
+    }
+
+    /// Runs that a seed takes.
+    pub fn runs_per_seed(&self) -> usize {
+        self.arms.len() + self.loops.plans().count()
+    }
+
     /// Measures all arms under further seeds, in virtual time. `progress` is told of every finished run.
     pub fn extend(&mut self, scenario: &Scenario, seeds: &[u64], how: &How<'_>, mut progress: impl FnMut()) {
-        let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
+        let arms = self.arms.iter().map(|arm| &arm.plan);
+        let plans: Vec<ArmPlan> = arms.chain(self.loops.plans()).cloned().collect();
         let before = self.seeds.len();
         let first = before == 0;
         // Seed by seed, so that an interruption leaves whole seeds.
@@ -205,8 +222,10 @@ impl Measured {
         self.add_seed(scenario, seed, runs);
     }
 
-    /// Adds one seed of all arms, in their order.
-    pub fn add_seed(&mut self, scenario: &Scenario, seed: u64, runs: Vec<SeedRun>) {
+    /// Adds one seed of all arms, in their order, and of the twins by which loops are measured.
+    pub fn add_seed(&mut self, scenario: &Scenario, seed: u64, mut runs: Vec<SeedRun>) {
+        let twins = runs.split_off(self.arms.len().min(runs.len()));
+        self.loops.add(scenario, &runs, &twins);
         for reason in validity::of_control(scenario, &self.timeline, &runs[0]) {
             self.note(reason);
         }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use pumphandle_core::meter::{Flow, StockName};
+use pumphandle_core::meter::{FLOWS, Flow, STOCKS, StockName};
 use pumphandle_load::ledger::Second;
 
 use crate::claims::Window;
@@ -22,7 +22,7 @@ use crate::scenario::{Kind, Scenario};
 pub const HEALTHY: f64 = 0.95;
 
 /// The parts of a run, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
     /// What sort of incident it is.
     pub kind: Kind,
@@ -36,6 +36,8 @@ pub struct Timeline {
     pub bin: usize,
     /// The SLO latency.
     pub slo: f64,
+    /// Parts of the run that claims are about and that have no name.
+    pub spans: Vec<Window>,
 }
 
 impl Timeline {
@@ -52,7 +54,13 @@ impl Timeline {
             end: end.ceil() as usize,
             bin: scenario.bin_s(),
             slo: scenario.slo.latency.0.as_secs_f64(),
+            spans: spans(scenario),
         }
+    }
+
+    /// All parts of the run that are measured.
+    fn windows(&self) -> impl Iterator<Item = Window> {
+        Window::ALL.into_iter().chain(self.spans.iter().copied())
     }
 
     /// The seconds of a window; `None` if the run has no such part.
@@ -66,6 +74,7 @@ impl Timeline {
             (Window::During, Some((from, to))) => whole(from)..whole(to),
             (Window::After, Some((_, to))) => whole(to)..self.end,
             (Window::During | Window::After, None) => return None,
+            (Window::Span(from, to), _) => (from as usize).min(self.end)..(to as usize).min(self.end),
         };
         (!range.is_empty()).then_some(range)
     }
@@ -74,6 +83,16 @@ impl Timeline {
     pub fn harm_from(&self, pull: f64) -> usize {
         self.trigger.map_or(0.0, |(from, _)| from).max(pull).round() as usize
     }
+}
+
+fn spans(scenario: &Scenario) -> Vec<Window> {
+    let measures =
+        scenario.claims.iter().flat_map(|claim| claim.values()).filter_map(|it| it.measure.as_ref());
+    let mut spans: Vec<Window> =
+        measures.map(crate::claims::Measure::part).filter(|part| matches!(part, Window::Span(..))).collect();
+    spans.sort();
+    spans.dedup();
+    spans
 }
 
 /// One arm and seed, judged by itself.
@@ -97,8 +116,15 @@ pub struct SeedOutcome {
     pub good_share: BTreeMap<Window, f64>,
     /// Good answers per second by completion, by window.
     pub goodput: BTreeMap<Window, f64>,
+    /// Answered correctly within `slo.patient`, by window.
+    pub patient_share: BTreeMap<Window, f64>,
+    /// Mean waiting time of those who were answered, seconds, by window of their due times.
+    pub wait_s: BTreeMap<Window, f64>,
     /// By service, in the scenario's order, then by window.
     pub services: Vec<BTreeMap<Window, ServiceOutcome>>,
+    /// By service and stock: the highest level, and how many seconds after the trigger's start it was first
+    /// there.
+    pub peaks: Vec<[(f64, f64); STOCKS]>,
 }
 
 /// One service over one window.
@@ -112,6 +138,21 @@ pub struct ServiceOutcome {
     pub completed_per_s: f64,
     /// Mean level of the request queue at seconds' ends.
     pub queue: f64,
+    /// Every flow per second.
+    pub flows: [f64; FLOWS],
+    /// Every stock.
+    pub stocks: [StockOutcome; STOCKS],
+}
+
+/// One stock over one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StockOutcome {
+    /// Mean level, straight from each second's end to the next.
+    pub level: f64,
+    /// By how much it rose per second from the start of the window to its end.
+    pub slope_per_s: f64,
+    /// In how many seconds the outflow of the window takes the mean level away; none without outflow.
+    pub clears_in_s: Option<f64>,
 }
 
 /// What levers are judged by, for one harm window.
@@ -151,9 +192,10 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
     let judged = |bins: &Bins<'_>, pull: f64| bins.judge(pull, &run.rows);
     let total = |count: fn(&Second) -> u32| seconds.iter().map(|s| f64::from(count(s))).sum::<f64>();
     let by_window = |value: &dyn Fn(std::ops::Range<usize>) -> Option<f64>| {
-        let windows = Window::ALL.into_iter();
+        let windows = timeline.windows();
         windows.filter_map(|w| Some((w, value(timeline.window(w)?)?))).collect::<BTreeMap<_, _>>()
     };
+    let trigger_s = timeline.trigger.map_or(0.0, |(from, _)| from);
     let services = run.rows.first().map_or(0, Vec::len);
     SeedOutcome {
         arrivals: total(|s| s.arrivals),
@@ -168,15 +210,28 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
             let length = range.len() as f64;
             Some(seconds[range].iter().map(|s| f64::from(s.completed_good)).sum::<f64>() / length)
         }),
+        patient_share: by_window(&|range| share(&seconds[range], |s| s.patient)),
+        wait_s: by_window(&|range| mean_wait_s(&seconds[range])),
         services: (0..services)
             .map(|service| {
-                let windows = Window::ALL.into_iter();
-                windows
+                timeline
+                    .windows()
                     .filter_map(|w| Some((w, of_service(&run.rows, seconds, service, timeline.window(w)?))))
                     .collect()
             })
             .collect(),
+        peaks: run
+            .peaks
+            .iter()
+            .map(|stocks| stocks.map(|(level, at)| (level as f64, at.secs_f64() - trigger_s)))
+            .collect(),
     }
+}
+
+fn mean_wait_s(seconds: &[Second]) -> Option<f64> {
+    let answered: u64 = seconds.iter().map(|s| u64::from(s.good + s.degraded + s.late)).sum();
+    let waited: u64 = seconds.iter().map(|s| s.answered_ns).sum();
+    (answered > 0).then(|| waited as f64 / answered as f64 / 1e9)
 }
 
 fn share(seconds: &[Second], count: impl Fn(&Second) -> u32) -> Option<f64> {
@@ -191,6 +246,8 @@ fn of_service(
     service: usize,
     range: std::ops::Range<usize>,
 ) -> ServiceOutcome {
+    let stocks = StockName::ALL.iter().map(|&name| of_stock(rows, service, name, &range));
+    let stocks: Vec<StockOutcome> = stocks.collect();
     let rows = &rows[range.start.min(rows.len())..range.end.min(rows.len())];
     let sum = |flow: Flow| rows.iter().map(|row| row[service].flow(flow)).sum::<u64>() as f64;
     let arrivals: u64 = seconds[range].iter().map(|s| u64::from(s.arrivals)).sum();
@@ -202,6 +259,29 @@ fn of_service(
         wasted: (busy > 0.0).then(|| sum(Flow::WastedNanos) / busy),
         completed_per_s: sum(Flow::Completed) / length,
         queue: queue as f64 / length,
+        flows: std::array::from_fn(|i| sum(Flow::ALL[i]) / length),
+        stocks: std::array::from_fn(|i| stocks[i]),
+    }
+}
+
+fn of_stock(rows: &Rows, service: usize, name: StockName, range: &std::ops::Range<usize>) -> StockOutcome {
+    let range = range.start.min(rows.len())..range.end.min(rows.len());
+    if range.is_empty() {
+        return StockOutcome::default();
+    }
+    let length = range.len() as f64;
+    // Rows hold the level at a second's end; the run starts empty.
+    let at = |second: usize| match second.checked_sub(1) {
+        Some(row) => f64::from(rows[row][service].stock(name).level),
+        None => 0.0,
+    };
+    let outflow: u64 =
+        rows[range.clone()].iter().map(|row| u64::from(row[service].stock(name).outflow)).sum();
+    let level = range.clone().map(|second| (at(second) + at(second + 1)) / 2.0).sum::<f64>() / length;
+    StockOutcome {
+        level,
+        slope_per_s: (at(range.end) - at(range.start)) / length,
+        clears_in_s: (outflow > 0).then(|| level / (outflow as f64 / length)),
     }
 }
 
@@ -332,7 +412,7 @@ fn work(rows: &Rows, from: usize) -> (f64, f64) {
     let length = rows.len().max(1) as f64;
     let (mut completed, mut in_service_ns) = (0, 0);
     for service in 0..rows.first().map_or(0, Vec::len) {
-        let progress: u64 = rows.iter().map(|row| row[service].in_service_ns).sum();
+        let progress: u64 = rows.iter().map(|row| row[service].stock(StockName::InService).integral_ns).sum();
         if progress > 0 {
             completed += rows.iter().map(|row| row[service].flow(Flow::Completed)).sum::<u64>();
             in_service_ns += progress;

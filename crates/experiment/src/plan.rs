@@ -8,8 +8,9 @@ use pumphandle_load::plan::Spike;
 use pumphandle_stack::{ServiceSettings, StackSettings};
 use serde_json::Value;
 
+use crate::loops::Nudge;
 use crate::result::Change;
-use crate::scenario::levers::{Lever, Mode, Restart};
+use crate::scenario::levers::{Kill, Lever, Mode, Restart};
 use crate::scenario::triggers::Act;
 use crate::scenario::{Scenario, paths};
 
@@ -26,6 +27,8 @@ pub struct ArmPlan {
     pub settings: StackSettings,
     /// What is done when, in the order of time.
     pub actions: Vec<(Duration, Action)>,
+    /// More users for a while: a twin by which loops are measured, never an arm that is judged.
+    pub nudge: Option<Nudge>,
 }
 
 /// Something done to a running stack.
@@ -35,6 +38,8 @@ pub enum Action {
     Set(String, Box<ServiceSettings>),
     /// Services lose what is inside and are away for a while.
     Restart(Vec<String>, Duration),
+    /// Services end all work that came in at least this long ago.
+    Kill(Vec<String>, Duration),
 }
 
 /// The control.
@@ -45,6 +50,7 @@ pub fn control(scenario: &Scenario) -> ArmPlan {
         mode: None,
         settings: scenario.services.clone(),
         actions: Vec::new(),
+        nudge: None,
     }
 }
 
@@ -67,7 +73,7 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     };
     let mut now = scenario.services.clone();
     let mut wrong = Vec::new();
-    for (i, (after, set, restart)) in steps(lever).into_iter().enumerate() {
+    for (i, StepOf { after, set, restart, kill }) in steps(lever).into_iter().enumerate() {
         let place = if i == 0 { String::new() } else { format!("then[{}].", i - 1) };
         let at = begins + after;
         match paths::set_all(&mut now, set) {
@@ -81,6 +87,9 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
         }
         if let Some(restart) = restart {
             plan.actions.push((at, Action::Restart(restart.services.clone(), restart.down.0)));
+        }
+        if let Some(kill) = kill {
+            plan.actions.push((at, Action::Kill(kill.services.clone(), kill.older_than.0)));
         }
     }
     if mode == Mode::Standing {
@@ -97,22 +106,34 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
 }
 
-/// When after the lever's own moment, the settings that change, what is restarted.
-pub type StepOf<'a> = (Duration, &'a IndexMap<String, Value>, Option<&'a Restart>);
+/// What a lever does at one moment, in this order.
+#[derive(Clone, Copy, Debug)]
+pub struct StepOf<'a> {
+    /// When, after the lever's own moment.
+    pub after: Duration,
+    /// Which settings change, by path.
+    pub set: &'a IndexMap<String, Value>,
+    /// What is restarted.
+    pub restart: Option<&'a Restart>,
+    /// What old work is ended.
+    pub kill: Option<&'a Kill>,
+}
 
 /// What a lever does, step by step.
 pub fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
-    let first = (Duration::ZERO, &lever.set, lever.restart.as_ref());
-    let then = lever.then.iter().map(|step| (step.after.0, &step.set, step.restart.as_ref()));
+    let Lever { set, restart, kill, .. } = lever;
+    let first = StepOf { after: Duration::ZERO, set, restart: restart.as_ref(), kill: kill.as_ref() };
+    let then = lever.then.iter().map(|step| StepOf {
+        after: step.after.0,
+        set: &step.set,
+        restart: step.restart.as_ref(),
+        kill: step.kill.as_ref(),
+    });
     std::iter::once(first).chain(then).collect()
 }
 
-/// What the arm's lever does, as it is asked of services that are running: when, which settings by path, and
-/// which restart.
-pub fn by_hand(
-    scenario: &Scenario,
-    arm: &ArmPlan,
-) -> Vec<(Duration, IndexMap<String, Value>, Option<Restart>)> {
+/// What the arm's lever does, as it is asked of services that are running: when, and what.
+pub fn by_hand<'a>(scenario: &'a Scenario, arm: &ArmPlan) -> Vec<(Duration, StepOf<'a>)> {
     let Some(lever) = arm.lever.as_ref().and_then(|name| scenario.levers.get(name)) else {
         return Vec::new();
     };
@@ -120,15 +141,14 @@ pub fn by_hand(
         Some(Mode::Pulled) => scenario.pull.unwrap_or_default().0,
         _ => Duration::ZERO,
     };
-    let steps = steps(lever).into_iter();
-    steps.map(|(after, set, restart)| (begins + after, set.clone(), restart.cloned())).collect()
+    steps(lever).into_iter().map(|step| (begins + step.after, step)).collect()
 }
 
 /// What a lever changes, in words.
 pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
     let mut now = scenario.services.clone();
     let mut changes = Vec::new();
-    for (after, set, restart) in steps(lever) {
+    for StepOf { after, set, restart, kill } in steps(lever) {
         let when =
             if after.is_zero() { String::new() } else { format!(" (after {} s)", after.as_secs_f64()) };
         let before = now.clone();
@@ -145,6 +165,14 @@ pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
                 path: format!("{service}{when}"),
                 old: "-".to_owned(),
                 new: format!("restarted, away for {down} s"),
+            });
+        }
+        for service in kill.iter().flat_map(|kill| &kill.services) {
+            let age = kill.map_or(0.0, |kill| kill.older_than.secs_f64());
+            changes.push(Change {
+                path: format!("{service}{when}"),
+                old: "-".to_owned(),
+                new: format!("work of {age} s and older ended"),
             });
         }
     }

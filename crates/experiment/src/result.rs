@@ -41,6 +41,13 @@ pub struct RunResult {
     pub arms: Vec<Arm>,
     /// The scenario's claims, in the file's order.
     pub claims: Vec<Claim>,
+    /// The accounts of the control's stocks. Left out where no series were kept, as by `check`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stocks: Vec<StockAccount>,
+    /// The scenario's causal loops, with what was measured of them in the control. Left out unless loops were
+    /// measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<CausalLoop>,
 }
 
 /// Instants in seconds since the start of the run.
@@ -203,6 +210,25 @@ pub struct Verdict {
     pub first_effect_s: Option<f64>,
 }
 
+/// What a stock took in and let out over a run of the control, means per seed. Everything is empty at the
+/// start, and `entered - left = level` held at the end of every second of every arm and seed, or the arm is not
+/// valid.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StockAccount {
+    /// `service.stock`.
+    pub stock: String,
+    /// Entered over the run.
+    pub entered: f64,
+    /// Left over the run.
+    pub left: f64,
+    /// Inside when the last user was due.
+    pub level: f64,
+    /// The most that was inside at a second's end, in the mean of the seeds.
+    pub highest: f64,
+    /// Its limit, where it has one.
+    pub limit: Option<f64>,
+}
+
 /// An estimate with its 95 % interval.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Interval {
@@ -362,10 +388,56 @@ pub struct CausalLoop {
     pub reinforcing: bool,
     /// Variables in order; link `i` leads from variable `i` to `i + 1`, the last one back to the first.
     pub links: Vec<LoopLink>,
-    /// Measured gain of the loop, once round, in the control after the trigger has gone.
+    /// Measured gain of the loop, once round, in the control after the trigger has gone (or in the middle of
+    /// a run without one).
     pub gain: Option<f64>,
-    /// How the gain was measured.
+    /// How the gain was measured; why it was not, if there are reasons against it.
     pub gain_how: String,
+    /// What a few more users set going, by phase of the run. Empty if it was not measured.
+    #[serde(default)]
+    pub phases: Vec<LoopPhase>,
+    /// What is wrong with the loop, in words: links that contradict the drawing, nothing that balances it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A loop in one phase of the run: the difference between the control and its twin with a few more users.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoopPhase {
+    /// `before`, `onset`, `after` or `steady`.
+    pub phase: String,
+    /// The same in words.
+    pub when: String,
+    /// From the first extra user until the end of the watch, seconds since the start of the run.
+    pub watched_s: [f64; 2],
+    /// How many users were added.
+    pub users: u32,
+    /// Within how many seconds.
+    pub within_s: f64,
+    /// To the first variable, all turns together, per unit put in: 0 is nothing, -1 that it was taken away.
+    pub comes_back: Option<Interval>,
+    /// The share that comes back in one turn: comes_back / (1 + comes_back).
+    pub gain: Option<Interval>,
+    /// Seconds from the first extra user until half of it is back; none where nothing was shown to come back.
+    pub half_back_s: Option<f64>,
+    /// It was over before the end of the watch.
+    pub over: bool,
+    /// The variables, in the order of the links.
+    pub variables: Vec<LoopVariable>,
+    /// The signs of the links, as measured; none where none was shown.
+    pub signs: Vec<Option<char>>,
+}
+
+/// What a few more users did to a variable.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoopVariable {
+    /// Its name in the loop.
+    pub name: String,
+    /// What it is measured by.
+    pub source: String,
+    /// Difference per extra user, over the watch. The unit is empty for a number of things, `item s` for a
+    /// level, `s` for a mean time.
+    pub per_user: Option<Interval>,
 }
 
 /// One link of a loop.

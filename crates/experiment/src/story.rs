@@ -1,5 +1,7 @@
 //! From what was measured to the documents of [`result`](crate::result): verdicts, claims, series.
 
+mod causal;
+
 use indexmap::IndexMap;
 use pumphandle_core::meter::{Flow, StockName};
 
@@ -57,6 +59,8 @@ pub fn result(checked: &Checked, measured: &Measured, around: &Circumstances) ->
         },
         arms: (0..measured.arms.len()).map(|arm| arm_document(checked, measured, arm)).collect(),
         claims: claims(checked, measured, around.claims_at),
+        stocks: measured.arms[0].series.accounts(&measured.arms[0].plan.settings),
+        loops: if measured.loops.is_empty() { Vec::new() } else { causal::loops(scenario, measured) },
     }
 }
 
@@ -83,7 +87,7 @@ pub fn story(checked: &Checked, measured: &Measured, around: &Circumstances) -> 
             .iter()
             .map(|arm| (arm.plan.name.clone(), arm.series.finish(&arm.plan.settings)))
             .collect(),
-        loops: scenario.loops.iter().filter_map(|(name, it)| causal_loop(name, it)).collect(),
+        loops: causal::loops(scenario, measured),
         again: around.again.clone(),
         machine: around.machine.clone(),
     }
@@ -106,29 +110,6 @@ fn trigger_band(trigger: &crate::scenario::Trigger) -> TriggerBand {
         from_s: trigger.from.secs_f64(),
         to_s: trigger.end().map(|end| end.as_secs_f64()),
     }
-}
-
-fn causal_loop(name: &str, it: &crate::scenario::Loop) -> Option<CausalLoop> {
-    let links = it.parse()?;
-    let minus = links.iter().filter(|(_, sign)| *sign == '-').count();
-    let next = |i: usize| links[(i + 1) % links.len()].0.clone();
-    Some(CausalLoop {
-        name: name.to_owned(),
-        title: it.title.clone(),
-        reinforcing: minus % 2 == 0,
-        links: links
-            .iter()
-            .enumerate()
-            .map(|(i, (from, sign))| LoopLink {
-                from: from.clone(),
-                to: next(i),
-                sign: *sign,
-                measured: None,
-            })
-            .collect(),
-        gain: None,
-        gain_how: String::new(),
-    })
 }
 
 fn arm_document(checked: &Checked, measured: &Measured, index: usize) -> Arm {
@@ -373,10 +354,14 @@ fn claims(checked: &Checked, measured: &Measured, confidence: f64) -> Vec<Claim>
         .filter_map(|(sentence, body, line)| {
             // A run of some levers says nothing of the others; `check` runs them all.
             let arm = measured.find(&body.arm)?;
+            if body.comes_back.is_some() && measured.loops.is_empty() {
+                return None;
+            }
             let finding = judge::judge(&checked.scenario, measured, body, arm, confidence);
             let reasons =
                 measured.reasons.iter().chain(&measured.arms[0].reasons).chain(&measured.arms[arm].reasons);
-            let against: Vec<String> = reasons.cloned().collect();
+            let of_loops = measured.loops.reasons.iter().filter(|_| body.comes_back.is_some());
+            let against: Vec<String> = reasons.chain(of_loops).cloned().collect();
             let (is, reason) = match finding.decision {
                 _ if measured.seeds.is_empty() => ("not tested", "interrupted".to_owned()),
                 _ if !against.is_empty() => ("not tested", against.join("; ")),

@@ -57,7 +57,9 @@ fn without_effect(
         let clamp = |t: f64| (t.floor() as usize).min(run.rows.len());
         &run.rows[clamp(from)..clamp(to.ceil())]
     };
-    let (before, during) = (rows(0.0, from), rows(from, to));
+    // A last second in which the trigger already ends would dilute what it did.
+    let whole = to.floor();
+    let (before, during) = (rows(0.0, from), rows(from, if whole > from { whole } else { to }));
     let index = |service: &str| scenario.services.get_index_of(service).unwrap_or(0);
     let failed = match trigger.effect() {
         Effect::Slower(service, times) => {
@@ -98,7 +100,7 @@ fn without_effect(
 
 /// Mean time in service over some rows, seconds; of what is still inside, the time so far.
 fn mean_in_service(rows: &[Vec<Row>], service: usize) -> Option<f64> {
-    let time: u64 = rows.iter().map(|row| row[service].in_service_ns).sum();
+    let time: u64 = rows.iter().map(|row| row[service].stock(StockName::InService).integral_ns).sum();
     let begun: u64 = rows.iter().map(|row| u64::from(row[service].stock(StockName::InService).outflow)).sum();
     // Nothing finished: it cannot be slower than that.
     (time > 0).then(|| time as f64 / begun.max(1) as f64 / 1e9)

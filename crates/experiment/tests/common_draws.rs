@@ -50,6 +50,13 @@ fn idle() -> Vec<Value> {
         json!({ "client.breaker": { "consecutive": 1_000_000, "minimum": 1_000_000 } }),
         json!({ "client.retry_budget": { "token_bucket": { "deposit": "100%", "capacity": 1_000_000 } } }),
         json!({ "client.deadline": "1000s" }),
+        json!({ "client.hedge": { "after": "1000s" } }),
+        json!({ "client.hedge": { "enabled": false, "after": "1ms" } }),
+        json!({ "client.bulkhead": { "calls": 1_000_000 } }),
+        json!({ "client.throttle": { "k": 1, "on": ["killed"] } }),
+        json!({ "client.retry.honour_advice": true }),
+        json!({ "api.advice": { "retry_after": "2s" } }),
+        json!({ "db.load_shed": { "inside": 1_000_000, "by_criticality": { "sheddable": "0%" } } }),
         json!({ "api.query_timeout": "1000s" }),
     ]
 }

@@ -12,10 +12,11 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Name and text of every scenario of the project.
+/// Name and text of every scenario of the project, those of policies included.
 fn scenarios() -> Vec<(String, String)> {
-    let mut files: Vec<PathBuf> = fs::read_dir(project().join("scenarios"))
-        .expect("the scenarios are there")
+    let folders = ["scenarios", "scenarios/policies"].map(|folder| project().join(folder));
+    let listed = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("the scenarios are there"));
+    let mut files: Vec<PathBuf> = listed
         .map(|entry| entry.expect("a folder lists its files").path())
         .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
         .collect();

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pumphandle_core::draws::{Path, Stream};
 use pumphandle_core::events::EventKind;
 use pumphandle_core::time::{self, Order, Origin, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Call, Service, World};
 
+use crate::classes::Classifier;
 use crate::ledger::Ledger;
 use crate::plan::{Closed, Plan, think};
 
@@ -20,6 +22,8 @@ pub struct Target {
     pub entry: Arc<dyn Service>,
     /// What becomes of them.
     pub ledger: Arc<Ledger>,
+    /// Of which class each of them is.
+    pub classes: Classifier,
     /// Draws and event log.
     pub world: Arc<World>,
 }
@@ -28,8 +32,10 @@ impl Target {
     /// One user, from the due time to the answer.
     async fn visit(self, arrival: u64, due: Time) {
         self.ledger.begun(due, now());
-        self.world.record(EventKind::Arrival, u8::MAX, arrival, 0);
-        let outcome = self.entry.call(Call::arriving(arrival)).await;
+        let class = self.classes.class_of(&self.world.draws, arrival);
+        self.world.record(EventKind::Arrival, u8::MAX, arrival, u64::from(class.0));
+        let criticality = self.classes.criticality_of(class);
+        let outcome = self.entry.call(Call { class, criticality, ..Call::arriving(arrival) }).await;
         self.ledger.resolved(due, now(), &outcome);
         self.world.record(EventKind::Resolved, u8::MAX, arrival, outcome_code(&outcome));
     }
@@ -41,6 +47,25 @@ pub async fn open_loop(target: Target, plan: Plan) {
         time::sleep_until(due, Order::arrival(arrival)).await;
         target.ledger.arrived(due);
         time::spawn("a user's request", target.clone().visit(arrival, due));
+    }
+}
+
+/// The first number of a user beyond the plan: no plan comes this far, so that nobody else's draws change.
+const MORE: u64 = 1 << 48;
+
+/// `users` beyond any plan, each at an instant of his own within the time `over` that begins at `from`: drawn
+/// by his number, as Poisson arrivals lie if their number is known. (Evenly spaced users find a crowded place
+/// less often than others do.)
+pub async fn more_users(target: Target, from: Time, over: Duration, users: u32) {
+    let draws = target.world.draws;
+    let after = |arrival: u64| over.mul_f64(draws.uniform(Stream::Arrival, 0, Path::of_arrival(arrival)));
+    let numbers = MORE..MORE + u64::from(users);
+    let mut all: Vec<(Time, u64)> = numbers.map(|arrival| (from + after(arrival), arrival)).collect();
+    all.sort_unstable();
+    for (due, arrival) in all {
+        time::sleep_until(due, Order::arrival(arrival)).await;
+        target.ledger.arrived(due);
+        time::spawn("one user more", target.clone().visit(arrival, due));
     }
 }
 

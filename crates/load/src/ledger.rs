@@ -22,6 +22,10 @@ pub struct Second {
     pub errors: u32,
     /// Good answers completed in this second, whenever they were due.
     pub completed_good: u32,
+    /// Answered correctly within the patience of a second SLO; none if there is none.
+    pub patient: u32,
+    /// Waiting time of all who were answered correctly or with a fallback, in time or not: nanoseconds.
+    pub answered_ns: u64,
 }
 
 impl Second {
@@ -74,6 +78,7 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Ledger {
     slo: Duration,
+    patience: Duration,
     harm_from: Time,
     book: Mutex<Book>,
 }
@@ -100,7 +105,12 @@ impl Ledger {
             lag: histogram(),
         };
         let book = Book { tally, open: 0, closed: false, unanswered_due: vec![0; seconds] };
-        Ledger { slo, harm_from, book: Mutex::new(book) }
+        Ledger { slo, patience: Duration::ZERO, harm_from, book: Mutex::new(book) }
+    }
+
+    /// Also counts who was answered correctly within `patience`.
+    pub fn with_patience(self, patience: Duration) -> Ledger {
+        Ledger { patience, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -145,6 +155,10 @@ impl Ledger {
             }
             Ok(_) => row.late += 1,
             Err(_) => row.errors += 1,
+        }
+        if let Ok(reply) = outcome {
+            row.answered_ns += latency.as_nanos() as u64;
+            row.patient += u32::from(!reply.degraded && latency <= self.patience);
         }
         let completed = done.secs_f64() as usize;
         if good && completed < book.tally.seconds.len() {

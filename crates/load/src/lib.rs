@@ -2,12 +2,15 @@
 //! answers calls; it must not know services, policies, sockets or experiments.
 //!
 //! * [`plan`]: when users arrive
+//! * [`classes`]: who wants what
 //! * [`ledger`]: what became of them
 //! * [`driver`]: sends them, on whichever clock
 
+pub mod classes;
 pub mod driver;
 pub mod ledger;
 pub mod plan;
 
+pub use classes::{Classes, Classifier};
 pub use ledger::{Ledger, Tally};
 pub use plan::{Arrivals, Load, Plan};

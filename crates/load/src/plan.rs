@@ -12,6 +12,8 @@ use pumphandle_core::{Dur, Rate, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{self, Classes};
+
 /// The load on a stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,10 @@ pub struct Load {
     /// Steps and ramps of the rate, in the order of time. Open loop only. The rate stays if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// Classes of requests by name, each with its share of the users, such as
+    /// `{ point: { share: 90% }, report: { share: 10% } }`. All requests are alike if absent.
+    #[serde(default, skip_serializing_if = "Classes::is_empty")]
+    pub classes: Classes,
 }
 
 /// How users arrive.
@@ -116,6 +122,7 @@ impl Load {
                 wrong.push((format!("changes[{}].at", i + 1), message));
             }
         }
+        wrong.extend(classes::check(&self.classes).into_iter().map(|(_, text)| ("classes".to_owned(), text)));
         wrong
     }
 }
@@ -283,7 +290,8 @@ mod tests {
 
     #[test]
     fn constant_arrivals_are_evenly_spaced() {
-        let load = Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![] };
+        let load =
+            Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![], classes: Classes::new() };
         let times = times(&load, &[], 1, 10.0);
         assert_eq!(times.len(), 1000);
         assert!(times.iter().enumerate().all(|(i, t)| (t - i as f64 / 100.0).abs() < 1e-9));
@@ -291,7 +299,8 @@ mod tests {
 
     #[test]
     fn a_spike_multiplies_the_rate_and_nothing_else() {
-        let load = Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![] };
+        let load =
+            Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![], classes: Classes::new() };
         let spike = Spike { from: Time::from_secs_f64(2.0), to: Time::from_secs_f64(4.0), factor: 3.0 };
         let times = times(&load, &[spike], 1, 6.0);
         let within = |a: f64, b: f64| times.iter().filter(|&&t| t >= a && t < b).count() as i64;
@@ -303,7 +312,11 @@ mod tests {
     #[test]
     fn a_ramp_sends_the_area_under_it() {
         let change = Change { at: secs(10.0), to: Rate(300.0), over: secs(10.0) };
-        let load = Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![change] };
+        let load = Load {
+            arrivals: Arrivals::Constant(Rate(100.0)),
+            changes: vec![change],
+            classes: Classes::new(),
+        };
         let times = times(&load, &[], 1, 30.0);
         let within = |a: f64, b: f64| times.iter().filter(|&&t| t >= a && t < b).count() as i64;
         assert!((within(10.0, 20.0) - 2000).abs() <= 1);
@@ -312,7 +325,7 @@ mod tests {
 
     #[test]
     fn poisson_counts_have_the_variance_of_their_mean() {
-        let load = Load { arrivals: Arrivals::Poisson(Rate(50.0)), changes: vec![] };
+        let load = Load { arrivals: Arrivals::Poisson(Rate(50.0)), changes: vec![], classes: Classes::new() };
         let times = times(&load, &[], 7, 4000.0);
         let mut counts = vec![0.0_f64; 4000];
         times.iter().for_each(|&t| counts[t as usize] += 1.0);
@@ -333,7 +346,8 @@ mod tests {
                 1 => Arrivals::Constant(Rate(rate)),
                 _ => Arrivals::Bursts(Bursts { rate: Rate(rate), size: 5 }),
             };
-            let load = Load { arrivals, changes: vec![Change { at: secs(at), to: Rate(to), over: secs(over) }] };
+            let change = Change { at: secs(at), to: Rate(to), over: secs(over) };
+            let load = Load { arrivals, changes: vec![change], classes: Classes::new() };
             let spike = Spike { from: Time::from_secs_f64(5.0), to: Time::from_secs_f64(15.0), factor };
             let first = times(&load, &[spike], seed, 20.0);
             prop_assert!(first.is_sorted());

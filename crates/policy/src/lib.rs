@@ -12,18 +12,24 @@
 //! To add one: write its file with `Settings`, the policy and its `layer`, and add one line to the list in
 //! [`shelf`]. Scenario files, `--set`, the schema and the chain know it from there.
 
+pub mod advice;
 pub mod attempt_timeout;
 pub mod breaker;
+pub mod bulkhead;
+pub mod concurrency_limit;
 pub mod deadline;
+pub mod hedge;
 pub mod load_shed;
 pub mod pool;
 pub mod query_timeout;
+pub mod rate_limit;
 pub mod retry;
 pub mod retry_budget;
 pub mod retry_quota;
 pub mod shelf;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 pub mod tower_edge;
 
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 //! timeout does. Unlike an attempt timeout, the work stops.
 //!
 //! Prevents: queries that hold connections and locks for ever. Can cause: a service that spends all its time
-//! on work it then kills, when the limit is shorter than a query takes under the load at hand.
+//! on work it then kills, when the limit is shorter than a query takes under the load at hand:
+//! `scenarios/policies/query-timeout-under-load.yaml`.
 
 use pumphandle_core::{Answering, Call};
 use tower::layer::layer_fn;

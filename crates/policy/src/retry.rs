@@ -3,13 +3,18 @@
 //! Prevents: errors that a second attempt hides, when failures are rare and independent. Can cause: the
 //! retry storm. When a service is slow, every attempt that is given up on has already cost it the work, and
 //! the retry costs it again: load -> latency -> timeouts -> retries -> load.
+//!
+//! Told to (`honour_advice`), it heeds what a service says with a refusal: it waits at least as long as it is
+//! advised to, and the usual pause on top, so that those who were advised alike do not come back together; or
+//! it does not try again, and passes the advice on. It never waits for an attempt that would come too late.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use pumphandle_core::call::Advice;
 use pumphandle_core::draws::{Draws, Path, Stream};
 use pumphandle_core::meter::{Flow, Meter, StockName};
-use pumphandle_core::time::{self, Order};
+use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::{Answering, Call, CallError, Dur, Outcome, Share, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +42,9 @@ pub struct Retry {
     /// The share of failures that are tried again, such as 50%. All if absent.
     #[serde(default = "all")]
     pub share: Share,
+    /// Heed what a refusal advises: wait at least that long, or do not try again. Advice is ignored if absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub honour_advice: bool,
 }
 
 fn all() -> Share {
@@ -74,7 +82,8 @@ pub enum RetryOn {
 }
 
 impl RetryOn {
-    fn includes(self, error: CallError) -> bool {
+    /// Whether this names `error`.
+    pub(crate) fn includes(self, error: CallError) -> bool {
         matches!(
             (self, error),
             (RetryOn::Timeout, CallError::Timeout)
@@ -197,13 +206,16 @@ pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = R
 impl Retrying {
     async fn attempts(&self, retry: &Retry, settings: &Policies, call: Call) -> Outcome {
         let budget = settings.retry_budget.as_ref();
+        let heeding = retry.honour_advice.then(|| Heeding::new(settings, &call));
         let mut under_way = self.budget.begin(budget);
         let mut pause = Duration::ZERO;
         let mut attempt = 0;
         loop {
             let path = call.path.attempt(attempt);
             self.meter.count(Flow::Attempts);
-            let outcome = self.inner.call(settings, Call { path, attempt, ..call.clone() }).await;
+            let mut one = Call { path, attempt, ..call.clone() };
+            let advice = heeding.as_ref().map(|_| Arc::clone(one.advice.insert(Arc::default())));
+            let outcome = self.inner.call(settings, one).await;
             let error = match outcome {
                 Ok(reply) => {
                     under_way.succeeded(budget);
@@ -212,18 +224,32 @@ impl Retrying {
                 Err(error) => error,
             };
             attempt += 1;
+            let advice = advice.and_then(|slot| slot.read()).filter(|_| error.is_refusal());
             if attempt >= retry.attempts || !self.tries_again(retry, error, path) {
+                pass_on(&call, advice);
                 return Err(error);
             }
+            let advised = match heeding.as_ref().map_or(Ok(Duration::ZERO), |it| it.wait(advice)) {
+                Ok(wait) => wait,
+                Err(NoSense) => {
+                    self.meter.count(Flow::AdviceHeeded);
+                    pass_on(&call, advice);
+                    return Err(error);
+                }
+            };
             if !under_way.withdraw(budget) {
                 self.meter.count(Flow::BudgetDenied);
                 return Err(error);
             }
             let draws: &Draws = &self.world.draws;
             pause = retry.backoff.pause(attempt, pause, draws.uniform(Stream::Backoff, self.subject, path));
-            if !pause.is_zero() {
+            if !advised.is_zero() {
+                self.meter.count(Flow::AdviceHeeded);
+            }
+            let wait = advised + pause;
+            if !wait.is_zero() {
                 let _waiting = self.meter.stock(StockName::BackingOff).inside();
-                time::sleep(pause, Order::timeout(path.id())).await;
+                time::sleep(wait, Order::timeout(path.id())).await;
             }
             self.meter.count(Flow::Retries);
         }
@@ -233,6 +259,39 @@ impl Retrying {
         retry.on.iter().any(|on| on.includes(error))
             && (retry.share.0 >= 1.0
                 || self.world.draws.chance(retry.share.0, Stream::RetryShare, self.subject, path))
+    }
+}
+
+/// What a call that heeds advice has to know.
+struct Heeding {
+    /// After this instant no attempt makes sense.
+    until: Time,
+}
+
+/// Another attempt would be against the advice, or too late.
+struct NoSense;
+
+impl Heeding {
+    /// A call that begins now. The deadline of the whole began with it: it stands right around the retries.
+    fn new(settings: &Policies, call: &Call) -> Heeding {
+        let own = settings.deadline.and_then(|it| it.limit()).map(|limit| now() + limit);
+        Heeding { until: own.into_iter().chain(call.deadline).min().unwrap_or(Time::MAX) }
+    }
+
+    /// How long to wait at least.
+    fn wait(&self, advice: Option<Advice>) -> Result<Duration, NoSense> {
+        match advice {
+            None => Ok(Duration::ZERO),
+            Some(Advice::RetryAfter(time)) if now() + time < self.until => Ok(time),
+            Some(_) => Err(NoSense),
+        }
+    }
+}
+
+/// Leaves advice that came with a call's last refusal for whoever waits further out.
+fn pass_on(call: &Call, advice: Option<Advice>) {
+    if let (Some(slot), Some(advice)) = (&call.advice, advice) {
+        slot.leave(advice);
     }
 }
 

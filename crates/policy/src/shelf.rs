@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tower::Layer;
 
 use crate::{Next, Patience, Settings, Surroundings, Wrong};
-use crate::{attempt_timeout, breaker, deadline, pool, query_timeout, retry, retry_budget};
+use crate::{attempt_timeout, breaker, bulkhead, concurrency_limit, deadline, hedge, pool, query_timeout};
+use crate::{rate_limit, retry, retry_budget, throttle};
 
 /// Declares the shelf. Each line: the policy's name in scenario files, its settings, and (unless it only
 /// lends its settings to another policy) its layer. Outermost first.
@@ -65,6 +66,23 @@ shelf! {
     /// A limit on the share of attempts that are retries. No limit if absent.
     // Consulted by the retry loop.
     retry_budget: retry_budget::RetryBudget;
+    /// Ask once more when the answer is late, and take the first. One try per attempt if absent.
+    // Inside of retries, or it would hedge whole series; outside of what bounds and limits an attempt, since a
+    // hedge is one more attempt to all of them.
+    hedge: hedge::Hedge => hedge::layer;
+    /// So many attempts per second and no more. As many as there are if absent.
+    // Inside of retries, which are attempts too; outside of the breaker, whom its refusals tell nothing.
+    rate_limit: rate_limit::RateLimit => rate_limit::layer;
+    /// At most a number of attempts under way at a time. No limit if absent.
+    // Outside of the breaker: its refusals say nothing of the service, and must not open a breaker on it.
+    bulkhead: bulkhead::Bulkhead => bulkhead::layer;
+    /// So many attempts at a time and no more, by what their latency tells. As many as there are if absent.
+    // Where the bulkhead is, which it is with a number that nobody has to know; and outside of the attempt's
+    // timeout, since a timeout is what tells it most.
+    concurrency_limit: concurrency_limit::ConcurrencyLimit => concurrency_limit::layer;
+    /// Send less while the service refuses. Everything is sent if absent.
+    // Outside of the breaker, for the same reason; inside of the bulkhead, whose refusals were no requests.
+    throttle: throttle::Throttle => throttle::layer;
     /// Stop calling a service that fails. It is always called if absent.
     // Inside of retries: it sees every attempt, and what it refuses costs nothing further in.
     breaker: breaker::Breaker => breaker::layer;

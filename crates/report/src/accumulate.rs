@@ -35,7 +35,12 @@ pub(crate) struct Accumulation {
 /// The control's stock that stays near its limit and grew most; without any such, the one that grew most;
 /// none if nothing grew by half of what it was.
 pub(crate) fn accumulating(story: &Story) -> Option<Accumulation> {
-    let control = story.series.get("control")?;
+    accumulations(story).into_iter().next()
+}
+
+/// All of the control's stocks that grew by half of what they were: full ones first, then by growth.
+pub(crate) fn accumulations(story: &Story) -> Vec<Accumulation> {
+    let Some(control) = story.series.get("control") else { return Vec::new() };
     let trigger = story.result.windows_s.trigger.map(|t| t[0]);
     let mut found: Vec<Accumulation> = Vec::new();
     for (service, series) in &control.services {
@@ -62,7 +67,7 @@ pub(crate) fn accumulating(story: &Story) -> Option<Accumulation> {
     found.sort_by(|a, b| {
         b.full.is_some().cmp(&a.full.is_some()).then((b.after - b.before).total_cmp(&(a.after - a.before)))
     });
-    found.into_iter().next()
+    found
 }
 
 /// Attempts per arrival over the last minute of an arm.

@@ -8,6 +8,7 @@
 mod answer;
 mod data;
 mod loops;
+mod stocks;
 
 use askama::Template;
 use pumphandle_experiment::result::{Arm, Claim, Story};
@@ -40,7 +41,8 @@ fn page(story: &Story, plotly: &str) -> String {
         rows: levers.iter().map(Row::of).collect(),
         outcomes: result.arms.iter().map(Outcomes::of).collect(),
         settings: settings(story),
-        loops: story.loops.iter().map(loops::svg).collect(),
+        loops: story.loops.iter().map(loops::drawing).collect(),
+        bathtubs: stocks::bathtubs(story),
         verdicts: &words::VERDICTS,
         data: data::json(story),
         css: include_str!("../templates/report.css"),
@@ -75,6 +77,7 @@ struct Page<'a> {
     outcomes: Vec<Outcomes>,
     settings: Vec<Setting>,
     loops: Vec<loops::Drawing>,
+    bathtubs: Vec<stocks::Bathtub>,
     verdicts: &'a [(&'static str, &'static str)],
     data: String,
     css: &'static str,

@@ -9,7 +9,10 @@
 //! - [`terminal`]: the two stories side by side, the table of levers, what accumulates
 //! - [`html`]: the page (charts by plotly's script, which travels inside the page)
 //! - [`junit`], [`markdown`], [`check_text`]: claims, for machines, for job summaries, for people
+//! - [`map_terminal`], [`map_html`], [`threshold_terminal`]: how it ends over two settings, or along one
+//! - [`sensitivity_terminal`], [`sensitivity_markdown`]: which verdicts hang on a number that somebody chose
 //! - [`baseline_diff`]: what changed between two lists of results, in sentences
+//! - [`presets`]: published defaults side by side
 //! - `words`, `levers`, `accumulate`: what all of them share
 
 mod accumulate;
@@ -18,7 +21,10 @@ mod check;
 mod html;
 mod junit;
 mod levers;
+mod map;
 mod markdown;
+pub mod presets;
+mod sensitivity;
 mod terminal;
 mod words;
 
@@ -26,5 +32,7 @@ pub use baseline::baseline_diff;
 pub use check::check_text;
 pub use html::html;
 pub use junit::junit;
+pub use map::{map_html, map_terminal, threshold_terminal};
 pub use markdown::markdown;
+pub use sensitivity::{sensitivity_markdown, sensitivity_terminal};
 pub use terminal::{Terminal, terminal};

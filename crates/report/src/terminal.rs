@@ -3,12 +3,12 @@
 //! Colour never carries a meaning that no word or sign carries too. Whether there is colour, and how wide the
 //! terminal is, the caller knows; nothing here asks the environment.
 
-mod page;
+pub(crate) mod page;
 mod spark;
 mod table;
 
 use anstyle::{AnsiColor, Style};
-use pumphandle_experiment::result::{Arm, Story};
+use pumphandle_experiment::result::{Arm, CausalLoop, Story};
 
 use crate::accumulate::{Accumulation, accumulating, attempts_per_arrival};
 use crate::levers::{self, Lever};
@@ -223,25 +223,28 @@ fn findings(page: &mut Page, story: &Story) {
     if let Some(stock) = accumulating(story) {
         page.item("Accumulating", &accumulation(&stock));
     }
-    for causal in &story.loops {
-        let kind = if causal.reinforcing { "reinforcing" } else { "balancing" };
-        let gain = causal
-            .gain
-            .map_or_else(String::new, |g| format!(", gain {} ({})", words::number(g), causal.gain_how));
-        let way: Vec<&str> = causal
-            .links
-            .iter()
-            .map(|l| l.from.as_str())
-            .chain(causal.links.first().map(|l| l.from.as_str()))
-            .collect();
-        page.item(
-            &format!("Loop {}", causal.name),
-            &format!("{}: {} ({kind}){gain}", causal.title, way.join(" -> ")),
-        );
-    }
+    story.loops.iter().for_each(|causal| one_loop(page, causal));
     interventions(page, story);
     side_effects(page, story);
     page.gap();
+}
+
+/// `death spiral: load -> latency -> load (reinforcing). Comes back per unit put in: ...`, and what is wrong with it.
+fn one_loop(page: &mut Page, causal: &CausalLoop) {
+    let kind = if causal.reinforcing { "reinforcing" } else { "balancing" };
+    let first = causal.links.first();
+    let way: Vec<&str> = causal.links.iter().chain(first).map(|l| l.from.as_str()).collect();
+    let mut text = format!("{}: {} ({kind})", causal.title, way.join(" -> "));
+    let back = causal.phases.iter().filter_map(|at| {
+        let back = at.comes_back.as_ref()?;
+        Some(format!("{} {}", words::with_range(back), at.when))
+    });
+    let back: Vec<String> = back.collect();
+    if !back.is_empty() {
+        text.push_str(&format!("; comes back per unit put in: {}", back.join(", ")));
+    }
+    page.item(&format!("Loop {}", causal.name), &text);
+    causal.warnings.iter().for_each(|warning| page.item("", &format!("(!) {warning}")));
 }
 
 /// Which levers end it, prevent it, make it worse: measured, not claimed.

@@ -1,6 +1,6 @@
 //! Numbers and verdicts as words, the same ones in every report. Nothing here knows where they are printed.
 
-use pumphandle_experiment::result::{Arm, Interval, RunResult};
+use pumphandle_experiment::result::{Arm, Interval, LoopVariable, RunResult};
 
 /// Every verdict with what it means, strongest first; shown wherever verdicts are.
 pub(crate) const VERDICTS: [(&str, &str); 9] = [
@@ -82,6 +82,28 @@ pub(crate) fn change(interval: &Interval) -> String {
 /// The same with the sign of percent, for sentences: `-88 % [-89, -86]`.
 pub(crate) fn change_percent(interval: &Interval) -> String {
     change(interval).replacen(" [", " % [", 1)
+}
+
+/// An interval's bounds: `[2.9, 3.3]`; nothing of a point, which has none.
+pub(crate) fn range(interval: &Interval) -> String {
+    if interval.low == interval.high {
+        return String::new();
+    }
+    format!("[{}, {}]", number(interval.low), number(interval.high))
+}
+
+/// An estimate with its interval: `3.1 [2.9, 3.3]`.
+pub(crate) fn with_range(interval: &Interval) -> String {
+    format!("{} {}", number(interval.mean), range(interval)).trim_end().to_owned()
+}
+
+/// What a user more did to a variable: `+4.1`, `-0.2 item s`; none where it cannot be told.
+pub(crate) fn per_user(variable: &LoopVariable) -> Option<String> {
+    let interval = variable.per_user.as_ref()?;
+    let sign = if interval.mean > 0.0 { "+" } else { "" };
+    let small = interval.mean != 0.0 && interval.mean.abs() < 0.01;
+    let size = if small { "about 0".to_owned() } else { format!("{sign}{}", number(interval.mean)) };
+    Some(format!("{size} {}", interval.unit).trim_end().to_owned())
 }
 
 /// `1 seed`, `5 seeds`.

@@ -3,8 +3,8 @@
 //! 1. the driver of the load calls [`Stack::entry`] when an arrival is due;
 //! 2. the entry service handles it ([`Replica::knock`]: door, then queue, worker, handler) and calls others
 //!    through an [`Edge`];
-//! 3. the edge's policies, in the order of [`pumphandle_policy::shelf`]: deadline, retries, breaker,
-//!    attempt timeout, pool, query timeout;
+//! 3. the edge's policies, in the order of [`pumphandle_policy::shelf`]: deadline, retries, hedge, bulkhead,
+//!    throttle, breaker, attempt timeout, pool, query timeout;
 //! 4. the end of the chain, [`Send`]: what leaves the service, counted;
 //! 5. [`ServiceNode`]: which replica is next;
 //! 6. the wire: [`Door`] in memory, or HTTP over TCP to the same door;
@@ -194,7 +194,9 @@ impl Stack {
     /// If there is no such service: settings are checked before.
     pub fn set(&self, service: &str, settings: ServiceSettings) {
         let node = &self.nodes[service];
-        let text = format!("{settings:?}");
+        // As a file would say it, without what is absent: a policy that is added to the rig changes no log of a
+        // scenario that has never heard of it.
+        let text = serde_json::to_string(&settings).expect("settings are plain data");
         let key = name_key(service);
         self.world.record(EventKind::Setting, node.shared.number, key, mix(name_key(&text)));
         let count = settings.replicas as usize;
@@ -250,6 +252,19 @@ impl Stack {
         }
     }
 
+    /// Ends all work at `service` that came in at least `older_than` ago. Returns how much that was.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn kill(&self, service: &str, older_than: Duration) -> usize {
+        let node = &self.nodes[service];
+        let killed: usize = node.replicas().iter().map(|replica| replica.kill(older_than)).sum();
+        let age = older_than.as_nanos() as u64;
+        self.world.record(EventKind::Kill, node.shared.number, age, killed as u64);
+        killed
+    }
+
     /// Ends the stack for good: what is inside is lost, nobody gets in any more, and nothing of it goes on in
     /// the background. For a stack that another one takes the place of.
     pub fn retire(&self) {
@@ -284,7 +299,7 @@ fn scale(node: &ServiceNode, callees: &IndexMap<String, Callee>, wiring: &Wiring
     shared.meter.set_replicas(count as u64);
     node.scale(count, |ordinal| {
         let settings = shared.settings.snapshot();
-        let edges = settings.calls.names().iter().map(|callee| {
+        let edges = settings.callees().map(|callee| {
             let surroundings = Surroundings {
                 world: Arc::clone(&shared.world),
                 meter: Arc::clone(&shared.meter),

@@ -23,6 +23,8 @@ use crate::wire::tcp::Tcp;
 pub struct Process {
     service: String,
     settings: StackSettings,
+    /// The names of the load's classes: a call says its class by number.
+    classes: Vec<String>,
     tcp: Tcp,
     lines: IndexMap<String, Line>,
     meter: Arc<Meter>,
@@ -31,8 +33,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `service` of the checked `settings`, with the draws of `seed`. `at` says where each service that
-    /// it calls is found, as `host:port`.
+    /// Starts `service` of the checked `settings`, with the draws of `seed`. `classes` are the names of the
+    /// load's classes, in their order; `at` says where each service that it may call is found, as `host:port`.
     ///
     /// # Errors
     ///
@@ -44,23 +46,25 @@ impl Process {
     pub fn start(
         settings: StackSettings,
         service: &str,
+        classes: Vec<String>,
         seed: u64,
         at: impl Fn(&str) -> String,
     ) -> Result<Process, (String, String)> {
         let tcp = Tcp::default();
         let mut lines = IndexMap::new();
-        for callee in settings[service].calls.names() {
+        for callee in settings[service].callees() {
             let address = at(callee);
             let line = tcp.line_to_process(&address).ok_or_else(|| (callee.clone(), address))?;
             lines.insert(callee.clone(), line);
         }
         let meter: Arc<Meter> = Arc::default();
-        let world = World::new(seed, false);
+        let world = World::with_classes(seed, false, classes.clone());
         let stack = Arc::new(Stack::start_alone(world, &settings, service, Arc::clone(&meter), &lines));
         let stack = ArcSwap::new(stack);
         Ok(Process {
             service: service.to_owned(),
             settings,
+            classes,
             tcp,
             lines,
             meter,
@@ -103,7 +107,7 @@ impl Process {
     /// budgets, no trigger. What was inside is lost, as in a restart, but nobody is away: the next call is
     /// answered by the new one.
     pub fn reset(&self, seed: u64) {
-        let world = World::new(seed, false);
+        let world = World::with_classes(seed, false, self.classes.clone());
         let meter = Arc::clone(&self.meter);
         let new = Stack::start_alone(world, &self.settings, &self.service, meter, &self.lines);
         self.seed.store(seed, Ordering::Relaxed);

@@ -7,8 +7,9 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use pumphandle_core::draws::{Stream, mix, name_key};
 use pumphandle_core::events::EventKind;
@@ -17,12 +18,16 @@ use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Answering, Call, CallError, Exchange, Live, Outcome, Reply, Service, World};
+use pumphandle_policy::advice::Outflow;
+use pumphandle_policy::concurrency_limit::{self, Place};
+use pumphandle_policy::rate_limit::{Limiter, RateLimit};
 use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
 
 use crate::assembly::Edge;
 use crate::disturbance::Disturbance;
 use crate::processor::Processor;
+use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
 
 /// What the replicas of one service share.
@@ -60,13 +65,18 @@ pub struct Replica {
     edges: Vec<Edge>,
     lives: Lives,
     quota: Quota,
+    rate: Limiter,
+    concurrency: Arc<concurrency_limit::Limiter>,
+    outflow: Outflow,
     down_until: AtomicU64,
 }
 
 impl Replica {
     /// A replica with nothing to do.
     pub fn new(shared: Arc<Shared>, ordinal: u32, edges: Vec<Edge>) -> Arc<Replica> {
-        let processor = Processor::start(mix(shared.subject ^ u64::from(ordinal)));
+        let key = mix(shared.subject ^ u64::from(ordinal));
+        let processor = Processor::start(key);
+        let (world, meter) = (Arc::clone(&shared.world), Arc::clone(&shared.meter));
         let replica = Replica {
             shared,
             workers: Gate::new(Rules::default()),
@@ -74,6 +84,9 @@ impl Replica {
             edges,
             lives: Lives::default(),
             quota: Quota::default(),
+            rate: Limiter::default(),
+            concurrency: concurrency_limit::Limiter::new(world, meter, key),
+            outflow: Outflow::default(),
             down_until: AtomicU64::new(0),
         };
         replica.refresh();
@@ -91,8 +104,11 @@ impl Replica {
             room: settings.queue.size.unwrap_or(UNLIMITED),
             discipline: settings.queue.order,
             codel: settings.queue.codel,
+            adaptive: settings.queue.adaptive_lifo,
             drop_expired: settings.queue.drop_expired,
         });
+        self.rate.changed(settings.door_rate_limit.as_ref());
+        self.concurrency.changed(settings.door_concurrency_limit.as_ref());
         self.processor.set_speed(settings.contention, disturbance.slow);
         for edge in &self.edges {
             edge.changed(&settings.with);
@@ -112,6 +128,12 @@ impl Replica {
         self.processor.stop();
     }
 
+    /// Ends all work that came in at least `older_than` ago, as an operator who kills old queries does. Returns
+    /// how much that was.
+    pub fn kill(&self, older_than: Duration) -> usize {
+        self.lives.kill(older_than)
+    }
+
     /// The door: what comes from the wire.
     #[allow(clippy::manual_async_fn, reason = "an async fn would keep the call twice")]
     pub fn knock(self: &Arc<Self>, mut call: Call) -> impl Future<Output = Outcome> + Send {
@@ -129,20 +151,45 @@ impl Replica {
             shared.world.record(EventKind::Arrived, shared.number, call.arrival, call.path.id());
             if settings.retry_quota.as_ref().is_some_and(|it| !self.quota.admits(it, call.attempt > 0)) {
                 shared.meter.count(Flow::Limited);
+                self.advise(&settings, &call);
                 return Err(CallError::Limited);
             }
+            if let Some(limit) = settings.door_rate_limit.as_ref().filter(|limit| limit.enabled) {
+                // In a box, as the way to the door: hardly any service has one.
+                if let Err(limited) = Box::pin(self.wait_for_turn(limit, &call)).await {
+                    self.advise(&settings, &call);
+                    return Err(limited);
+                }
+                // It may have gone away, even for good, while this call stood in line.
+                self.is_there()?;
+            }
             let inside = shared.meter.stock(StockName::Inside);
-            if settings.load_shed.as_ref().is_some_and(|shed| shed.refuses(inside.read(now()).level))
+            let shed = settings.load_shed.as_ref();
+            if shed.is_some_and(|it| it.refuses(inside.read(now()).level, call.criticality))
                 || self.is_full(&settings)
             {
-                return self.reject(&call);
+                return self.reject(&settings, &call);
+            }
+            let mut place = None;
+            if settings.door_concurrency_limit.as_ref().is_some_and(|limit| limit.enabled) {
+                let Some(entered) = self.concurrency.enter(call.path) else {
+                    return self.reject(&settings, &call);
+                };
+                place = Some(Box::new(entered));
             }
             let exchange = Exchange::new(call.caller.take());
             call.caller = Some(Arc::clone(&exchange));
             let ticket = Ticket::new(shared, Arc::clone(&exchange), &call);
             let ends_with_caller = settings.cancel_on_disconnect || shared.entry;
             let replica = Arc::clone(self);
-            let life = async move { exchange.answer(replica.live(&settings, &disturbance, &call).await) };
+            let life = async move {
+                let outcome = replica.live(&settings, &disturbance, &call).await;
+                // As long as there is work, whether or not somebody still waits for it.
+                if let Some(place) = place {
+                    Place::ended(*place, &outcome);
+                }
+                exchange.answer(outcome)
+            };
             if ends_with_caller {
                 // In a box, as the task of the other case is: it is much larger than the rest of this future.
                 Box::pin(life).await;
@@ -169,10 +216,7 @@ impl Replica {
 
     /// What may happen at the door, whether or not there is room behind it.
     fn come_in(&self, disturbance: &Disturbance, call: &Call) -> Result<(), CallError> {
-        if now().nanos() < self.down_until.load(Ordering::Relaxed) {
-            self.shared.meter.count(Flow::Disconnected);
-            return Err(CallError::Disconnected);
-        }
+        self.is_there()?;
         let Shared { world, subject, .. } = &*self.shared;
         if world.draws.chance(disturbance.errors, Stream::TriggerError, *subject, call.path) {
             self.shared.meter.count(Flow::Disturbed);
@@ -180,6 +224,23 @@ impl Replica {
             return Err(CallError::Failed);
         }
         Ok(())
+    }
+
+    fn is_there(&self) -> Result<(), CallError> {
+        if now().nanos() < self.down_until.load(Ordering::Relaxed) {
+            self.shared.meter.count(Flow::Disconnected);
+            return Err(CallError::Disconnected);
+        }
+        Ok(())
+    }
+
+    /// A limit on the rate at the door: at once, or when it is the call's turn.
+    async fn wait_for_turn(&self, limit: &RateLimit, call: &Call) -> Result<(), CallError> {
+        // One who leaves while waiting is counted as one who leaves the queue is.
+        let mut leaves = Ticket::new(&self.shared, Exchange::new(None), call);
+        let passed = self.rate.pass(limit, &self.shared.meter, call.path.id()).await;
+        leaves.answered = true;
+        passed
     }
 
     /// Refusing at the door saves making a task only to refuse it.
@@ -191,11 +252,25 @@ impl Replica {
             })
     }
 
-    fn reject(&self, call: &Call) -> Outcome {
+    fn reject(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let Shared { meter, world, number, .. } = &*self.shared;
         meter.count(Flow::Rejected);
+        self.advise(settings, call);
         world.record(EventKind::Rejected, *number, call.arrival, call.path.id());
         Err(CallError::Overloaded)
+    }
+
+    /// Leaves advice beside a refusal, where somebody would heed it.
+    fn advise(&self, settings: &ServiceSettings, call: &Call) {
+        let (Some(advice), Some(slot)) = (&settings.advice, &call.advice) else { return };
+        let Shared { meter, world, subject, .. } = &*self.shared;
+        let at = now();
+        let [waiting, working] = [StockName::Queue, StockName::Working].map(|it| meter.stock(it).read(at));
+        let outflow = self.outflow.per_s(at, working.outflow);
+        let u = world.draws.uniform(Stream::Advice, *subject, call.path);
+        if let Some(advice) = advice.now(waiting.level + working.level, outflow, u) {
+            slot.leave(advice);
+        }
     }
 
     /// The work, for as long as the replica lives and within the time that the call allows.
@@ -217,9 +292,13 @@ impl Replica {
                 },
             }
         };
-        let outcome = ended.unwrap_or_else(|Restarted| {
-            self.shared.meter.count(Flow::Disconnected);
-            Err(CallError::Disconnected)
+        let outcome = ended.unwrap_or_else(|cut| {
+            let (flow, error) = match cut {
+                Cut::Restarted => (Flow::Disconnected, CallError::Disconnected),
+                Cut::Killed => (Flow::Killed, CallError::Killed),
+            };
+            self.shared.meter.count(flow);
+            Err(error)
         });
         self.shared.world.record(EventKind::Ended, self.shared.number, path.id(), outcome_code(&outcome));
         outcome
@@ -235,7 +314,7 @@ impl Replica {
                 meter.count(Flow::Expired);
                 return Err(CallError::Expired);
             }
-            Err(Refused::Full | Refused::Shed) => return self.reject(call),
+            Err(Refused::Full | Refused::Shed) => return self.reject(settings, call),
         };
         let _working = meter.stock(StockName::Working).inside();
         let busy = Busy { meter, caller: call.caller.as_deref(), since: now() };
@@ -244,7 +323,7 @@ impl Replica {
             meter.count(Flow::Disturbed);
             std::future::pending::<()>().await;
         }
-        if let Some(takes) = &settings.service_time {
+        if let Some(takes) = self.work_of(settings, call) {
             let _in_service = meter.stock(StockName::InService).inside();
             let demand = takes.draw(&world.draws, *subject, call.path);
             self.processor.work(demand, call.path.id()).await;
@@ -254,9 +333,26 @@ impl Replica {
         self.conclude(settings, call, outcome)
     }
 
+    /// How much work the call is.
+    fn work_of<'a>(&self, settings: &'a ServiceSettings, call: &Call) -> Option<&'a ServiceTime> {
+        let of_class = || settings.service_time_of.get(self.shared.world.class_name(call.class)?);
+        let own = if settings.service_time_of.is_empty() { None } else { of_class() };
+        own.or(settings.service_time.as_ref())
+    }
+
+    /// Which edge the handler's `i`-th call takes.
+    fn way(&self, settings: &ServiceSettings, call: &Call, i: usize) -> usize {
+        match self.shared.world.class_name(call.class) {
+            Some(class) if !settings.route.is_empty() => settings.routed(class, i),
+            _ => i,
+        }
+    }
+
     async fn call_others(&self, settings: &ServiceSettings, call: &Call) -> Outcome {
         let mut answer = Reply::default();
-        for (i, edge) in (0_u32..).zip(&self.edges) {
+        for i in 0..settings.calls.names().len() {
+            let edge = &self.edges[self.way(settings, call, i)];
+            let i = i as u32;
             let child = Call { path: call.path.call(i), attempt: 0, kill_after: None, ..call.clone() };
             let reply = edge.call(&settings.with, child).await?;
             answer.degraded |= reply.degraded;
@@ -345,16 +441,29 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// The work under way, so that a restart can end it.
+/// The work under way, so that a restart can end all of it, and a person what is old of it.
 #[derive(Default)]
 struct Lives {
     number: AtomicU64,
-    wakers: Mutex<Slab<Waker>>,
+    /// How often old work was ended: only then has anybody to look whether it was meant.
+    kills: AtomicU64,
+    under_way: Mutex<Slab<Life>>,
 }
 
-/// The replica restarted while the work was under way.
+struct Life {
+    waker: Waker,
+    since: Time,
+    killed: bool,
+}
+
+/// Why work ended that was under way.
 #[derive(Debug)]
-struct Restarted;
+enum Cut {
+    /// The replica restarted.
+    Restarted,
+    /// Somebody had it ended for its age.
+    Killed,
+}
 
 impl Lives {
     fn current(&self) -> u64 {
@@ -364,28 +473,53 @@ impl Lives {
     /// Ends all work under way; returns how much there was.
     fn end(&self) -> usize {
         self.number.fetch_add(1, Ordering::Relaxed);
-        let wakers: Vec<Waker> = {
-            let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-            wakers.iter().map(|(_, waker)| waker.clone()).collect()
-        };
+        let wakers: Vec<Waker> = self.lock().iter().map(|(_, life)| life.waker.clone()).collect();
         let lost = wakers.len();
         wakers.into_iter().for_each(Waker::wake);
         lost
     }
 
-    /// `work`, until this life ends.
-    async fn within<F: Future>(&self, work: F) -> Result<F::Output, Restarted> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Life>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the work that has been under way for `older_than` or longer; returns how much.
+    fn kill(&self, older_than: Duration) -> usize {
+        let at = now();
+        let mut wakers = Vec::new();
+        for (_, life) in self.lock().iter_mut().filter(|(_, life)| !life.killed) {
+            if at.since(life.since) >= older_than {
+                life.killed = true;
+                wakers.push(life.waker.clone());
+            }
+        }
+        self.kills.fetch_add(1, Ordering::Relaxed);
+        let ended = wakers.len();
+        wakers.into_iter().for_each(Waker::wake);
+        ended
+    }
+
+    fn is_killed(&self, registered: &Registered<'_>) -> bool {
+        self.kills.load(Ordering::Relaxed) != registered.kills && self.lock()[registered.place].killed
+    }
+
+    /// `work`, until this life ends or it is killed for its age.
+    async fn within<F: Future>(&self, work: F) -> Result<F::Output, Cut> {
         let life = self.current();
         let mut work = pin!(work);
         let mut registered: Option<Registered<'_>> = None;
         std::future::poll_fn(|cx| {
             if self.current() != life {
-                return Poll::Ready(Err(Restarted));
+                return Poll::Ready(Err(Cut::Restarted));
+            }
+            if registered.as_ref().is_some_and(|registered| self.is_killed(registered)) {
+                return Poll::Ready(Err(Cut::Killed));
             }
             let ended = work.as_mut().poll(cx).map(Ok);
             if ended.is_pending() && registered.is_none() {
-                let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-                registered = Some(Registered { lives: self, place: wakers.insert(cx.waker().clone()) });
+                let kills = self.kills.load(Ordering::Relaxed);
+                let life = Life { waker: cx.waker().clone(), since: now(), killed: false };
+                registered = Some(Registered { lives: self, place: self.lock().insert(life), kills });
             }
             ended
         })
@@ -396,11 +530,13 @@ impl Lives {
 struct Registered<'a> {
     lives: &'a Lives,
     place: usize,
+    /// How often old work had been ended when this came in.
+    kills: u64,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        let waker = self.lives.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(self.place);
-        drop(waker);
+        let life = self.lives.lock().remove(self.place);
+        drop(life);
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
-use pumphandle_core::gate::{CoDel, Discipline};
+use pumphandle_core::gate::{AdaptiveLifo, CoDel, Discipline};
 use pumphandle_core::{Dur, Share};
+use pumphandle_policy::advice::RefusalAdvice;
+use pumphandle_policy::concurrency_limit::ConcurrencyLimit;
 use pumphandle_policy::load_shed::LoadShed;
+use pumphandle_policy::rate_limit::RateLimit;
 use pumphandle_policy::retry_quota::RetryQuota;
-use pumphandle_policy::{Policies, Wrong};
+use pumphandle_policy::{Policies, Settings, Wrong};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +21,7 @@ use crate::service_time::ServiceTime;
 pub type StackSettings = IndexMap<String, ServiceSettings>;
 
 /// One service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
     /// Identical instances, from 1 to 1000, each with a queue, workers, connections and breakers of its own.
@@ -37,6 +40,10 @@ pub struct ServiceSettings {
     /// How much work a call is for this service itself. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_time: Option<ServiceTime>,
+    /// How much work a call of a class is, by the class's name, where it is not `service_time`, such as
+    /// `{ report: { constant: 1s } }`. The same for all classes if absent.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub service_time_of: IndexMap<String, ServiceTime>,
     /// How calls being worked on slow each other down. They do not if absent.
     #[serde(default)]
     pub contention: Contention,
@@ -53,12 +60,29 @@ pub struct ServiceSettings {
     /// Refuse calls above a number inside. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_shed: Option<LoadShed>,
+    /// Let only so many calls per second in, through each replica. As many as there are if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_rate_limit: Option<RateLimit>,
+    /// Let only so many calls in at a time, into each replica, by what their latency tells. As many as there are
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door_concurrency_limit: Option<ConcurrencyLimit>,
+    /// What to tell callers that are refused. Nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<RefusalAdvice>,
     /// Refuse retries above a share of first attempts. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_quota: Option<RetryQuota>,
     /// The services it calls for every call, one after the other: a name or a list of names. None if absent.
     #[serde(default, skip_serializing_if = "Calls::is_none")]
     pub calls: Calls,
+    /// Services that it calls only where `route` says so: a name or a list of names. None if absent.
+    #[serde(default, skip_serializing_if = "Calls::is_none")]
+    pub standby: Calls,
+    /// Where calls of a class go instead: by class, then by the service that they would go to, such as
+    /// `{ report: { db: replica } }`. All go where `calls` says if absent.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub route: Routes,
     /// Policies on its calls to other services. None if absent.
     #[serde(default)]
     pub with: Policies,
@@ -71,15 +95,77 @@ impl Default for ServiceSettings {
             workers: None,
             queue: Queue::default(),
             service_time: None,
+            service_time_of: IndexMap::new(),
             contention: Contention::default(),
             failure: Share(0.0),
             latency: Dur::default(),
             cancel_on_disconnect: false,
             load_shed: None,
+            door_rate_limit: None,
+            door_concurrency_limit: None,
+            advice: None,
             retry_quota: None,
             calls: Calls::default(),
+            standby: Calls::default(),
+            route: Routes::new(),
             with: Policies::default(),
         }
+    }
+}
+
+/// By class, then by the service that a call would go to: the service that it goes to.
+pub type Routes = IndexMap<String, IndexMap<String, String>>;
+
+/// As derived, except that what concerns classes is only written where there is something to write. The digest
+/// of an event log is made from this text: a feature that a scenario does not use must not change it.
+impl std::fmt::Debug for ServiceSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // By name and without `..`, so that no field is forgotten.
+        let ServiceSettings {
+            replicas,
+            workers,
+            queue,
+            service_time,
+            service_time_of,
+            contention,
+            failure,
+            latency,
+            cancel_on_disconnect,
+            load_shed,
+            door_rate_limit,
+            door_concurrency_limit,
+            advice,
+            retry_quota,
+            calls,
+            standby,
+            route,
+            with,
+        } = self;
+        let mut all = f.debug_struct("ServiceSettings");
+        all.field("replicas", replicas).field("workers", workers).field("queue", queue);
+        all.field("service_time", service_time);
+        if !service_time_of.is_empty() {
+            all.field("service_time_of", service_time_of);
+        }
+        all.field("contention", contention).field("failure", failure).field("latency", latency);
+        all.field("cancel_on_disconnect", cancel_on_disconnect);
+        all.field("load_shed", load_shed).field("retry_quota", retry_quota).field("calls", calls);
+        if door_rate_limit.is_some() {
+            all.field("door_rate_limit", door_rate_limit);
+        }
+        if door_concurrency_limit.is_some() {
+            all.field("door_concurrency_limit", door_concurrency_limit);
+        }
+        if advice.is_some() {
+            all.field("advice", advice);
+        }
+        if !standby.is_none() {
+            all.field("standby", standby);
+        }
+        if !route.is_empty() {
+            all.field("route", route);
+        }
+        all.field("with", with).finish()
     }
 }
 
@@ -101,6 +187,10 @@ pub struct Queue {
     /// Drop calls at the head while the wait has been too long for a while. None is dropped if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codel: Option<CoDel>,
+    /// First in, first out while the queue is short-lived, last in, first out with a short patience while it is
+    /// not: instead of `order` and `codel`. Not if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive_lifo: Option<AdaptiveLifo>,
     /// Drop calls whose deadline has passed instead of serving them. Needs callers that propagate deadlines
     /// (`propagate_deadline`). All are served if absent.
     #[serde(default)]
@@ -126,6 +216,14 @@ impl Calls {
         *self == Calls::None
     }
 
+    /// Every name with its place below `field`.
+    fn places<'a>(&'a self, field: &'a str) -> impl Iterator<Item = (String, &'a String)> {
+        self.names().iter().enumerate().map(move |(i, name)| match self {
+            Calls::Several(_) => (format!("{field}[{i}]"), name),
+            _ => (field.to_owned(), name),
+        })
+    }
+
     /// Their names, in the order of the calls.
     pub fn names(&self) -> &[String] {
         match self {
@@ -138,26 +236,59 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 12] = [
+    pub const FIELDS: [&'static str; 18] = [
         "replicas",
         "workers",
         "queue",
         "service_time",
+        "service_time_of",
         "contention",
         "failure",
         "latency",
         "cancel_on_disconnect",
         "load_shed",
+        "door_rate_limit",
+        "door_concurrency_limit",
+        "advice",
         "retry_quota",
         "calls",
+        "standby",
+        "route",
         "with",
     ];
+
+    /// All services that it may call: those for every call, then those for which it needs a route.
+    pub fn callees(&self) -> impl Iterator<Item = &String> {
+        self.calls.names().iter().chain(self.standby.names())
+    }
+
+    /// The place among [`callees`](ServiceSettings::callees) of the service that calls of `class` go to in
+    /// place of the `call`-th of `calls`.
+    pub fn routed(&self, class: &str, call: usize) -> usize {
+        let instead = || self.route.get(class)?.get(&self.calls.names()[call]);
+        let place = |name: &String| self.callees().position(|callee| callee == name);
+        instead().and_then(place).unwrap_or(call)
+    }
+
+    /// The classes that it names, each with the setting that does.
+    pub fn named_classes(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let times = self.service_time_of.keys().map(|class| ("service_time_of", class));
+        times.chain(self.route.keys().map(|class| ("route", class)))
+    }
 
     /// What the shape alone does not refuse, for this service by itself.
     pub fn check(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         if self.workers == Some(0) {
             wrong.push(Wrong::at("workers", "a service has at least one worker"));
+        }
+        if self.queue.adaptive_lifo.is_some() && self.queue.codel.is_some() {
+            let message = "it has a controlled delay of its own: leave out `codel`";
+            wrong.push(Wrong::at("queue.adaptive_lifo", message));
+        }
+        if self.queue.adaptive_lifo.is_some() && self.queue.order == Discipline::Lifo {
+            let message = "it decides itself who is served next: leave out `order`";
+            wrong.push(Wrong::at("queue.adaptive_lifo", message));
         }
         if self.replicas == 0 {
             wrong.push(Wrong::at("replicas", "a service has at least one replica"));
@@ -174,12 +305,52 @@ impl ServiceSettings {
         if let Some(takes) = &self.service_time {
             wrong.extend(under("service_time", takes.check()));
         }
+        for (class, takes) in &self.service_time_of {
+            wrong.extend(under(&format!("service_time_of.{class}"), takes.check()));
+        }
+        wrong.extend(self.check_routes());
         for (name, value) in [("alpha", self.contention.alpha), ("beta", self.contention.beta)] {
             if !(0.0..=10.0).contains(&value) {
                 wrong.push(Wrong::at(format!("contention.{name}"), format!("{name} lies between 0 and 10")));
             }
         }
+        if let Some(limit) = &self.door_rate_limit {
+            wrong.extend(under("door_rate_limit", limit.check()));
+        }
+        if let Some(limit) = &self.door_concurrency_limit {
+            wrong.extend(under("door_concurrency_limit", limit.check()));
+        }
+        if let Some(shed) = &self.load_shed {
+            wrong.extend(under("load_shed", shed.check()));
+        }
+        if let Some(advice) = &self.advice {
+            wrong.extend(under("advice", advice.check()));
+        }
         wrong.extend(under("with", self.with.check()));
+        wrong
+    }
+
+    fn check_routes(&self) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        for (i, name) in self.standby.names().iter().enumerate() {
+            if self.calls.names().contains(name) || self.standby.names()[..i].contains(name) {
+                let place =
+                    if let Calls::Several(_) = self.standby { format!("[{i}]") } else { String::new() };
+                let message = format!("`{name}` is called already: what stands by is called by a route only");
+                wrong.push(Wrong::at(format!("standby{place}"), message));
+            }
+        }
+        for (class, ways) in &self.route {
+            for (from, to) in ways {
+                let place = format!("route.{class}.{from}");
+                if !self.calls.names().contains(from) {
+                    wrong.push(Wrong::at(place, format!("`{from}` is not among the services that it calls")));
+                } else if !self.callees().any(|callee| callee == to) {
+                    let message = format!("no way leads to `{to}`: add it to `standby`");
+                    wrong.push(Wrong::at(place, message));
+                }
+            }
+        }
         wrong
     }
 }
@@ -189,11 +360,9 @@ impl ServiceSettings {
 pub fn check_graph(services: &StackSettings) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     for (name, service) in services {
-        for (i, callee) in service.calls.names().iter().enumerate() {
-            let place = match &service.calls {
-                Calls::Several(_) => format!("{name}.calls[{i}]"),
-                _ => format!("{name}.calls"),
-            };
+        let places = service.calls.places("calls").chain(service.standby.places("standby"));
+        for (place, callee) in places {
+            let place = format!("{name}.{place}");
             if callee == name {
                 wrong.push(Wrong::at(place, format!("`{name}` calls itself")));
             } else if !services.contains_key(callee) {
@@ -225,7 +394,7 @@ fn reached(services: &StackSettings) -> BTreeSet<&str> {
     let mut next: Vec<&str> = services.keys().take(1).map(String::as_str).collect();
     while let Some(name) = next.pop() {
         if reached.insert(name) {
-            next.extend(services[name].calls.names().iter().map(String::as_str));
+            next.extend(services[name].callees().map(String::as_str));
         }
     }
     reached
@@ -252,7 +421,7 @@ pub fn callees_first(services: &StackSettings) -> Result<Vec<String>, Vec<String
             return Err(cycle);
         }
         trail.push(name.to_owned());
-        for callee in services.get(name).map_or(&[][..], |service| service.calls.names()) {
+        for callee in services.get(name).into_iter().flat_map(ServiceSettings::callees) {
             visit(callee, services, trail, done)?;
         }
         trail.pop();
@@ -264,4 +433,45 @@ pub fn callees_first(services: &StackSettings) -> Result<Vec<String>, Vec<String
         visit(name, services, &mut Vec::new(), &mut done)?;
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_settings_that_use_no_classes_does_not_know_of_them() {
+        let plain = format!("{:?}", ServiceSettings::default());
+        for word in ["service_time_of", "standby", "route"] {
+            assert!(!plain.contains(&format!("{word}:")), "{plain}");
+        }
+        let mut routed = ServiceSettings { calls: Calls::One("db".to_owned()), ..ServiceSettings::default() };
+        let before = format!("{routed:?}");
+        routed.standby = Calls::One("replica".to_owned());
+        routed.route.insert("report".to_owned(), [("db".to_owned(), "replica".to_owned())].into());
+        assert!(format!("{routed:?}") != before && routed.check().is_empty());
+    }
+
+    #[test]
+    fn a_route_leads_from_a_service_that_is_called_to_one_that_may_be() {
+        let several = |names: &[&str]| Calls::Several(names.iter().map(|&name| name.to_owned()).collect());
+        let route = |from: &str, to: &str| -> Routes {
+            [("report".to_owned(), [(from.to_owned(), to.to_owned())].into())].into()
+        };
+        let (calls, standby) = (several(&["cache", "db"]), several(&["replica"]));
+        let of = |route| ServiceSettings {
+            calls: calls.clone(),
+            standby: standby.clone(),
+            route,
+            ..Default::default()
+        };
+        let right = of(route("db", "replica"));
+        assert!(right.check().is_empty());
+        assert_eq!([0, 1].map(|call| right.routed("report", call)), [0, 2]);
+        assert_eq!([0, 1].map(|call| right.routed("point", call)), [0, 1]);
+        assert_eq!(of(route("replica", "db")).check()[0].path, "route.report.replica");
+        assert!(of(route("db", "other")).check()[0].message.contains("standby"));
+        let twice = ServiceSettings { standby: several(&["db"]), ..of(Routes::new()) };
+        assert_eq!(twice.check()[0].path, "standby[0]");
+    }
 }

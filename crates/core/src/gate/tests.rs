@@ -51,10 +51,16 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let rules =
-        (0_usize..5, 0_usize..6, any::<bool>(), any::<bool>()).prop_map(|(limit, room, lifo, expire)| {
-            let discipline = if lifo { Discipline::Lifo } else { Discipline::Fifo };
-            Rules { limit, room, discipline, codel: None, drop_expired: expire }
-        });
+        (0_usize..5, 0_usize..6, any::<bool>(), any::<bool>(), prop::option::of((0_u64..12, 0_u64..6)))
+            .prop_map(|(limit, room, lifo, expire, adaptive)| {
+                let discipline = if lifo { Discipline::Lifo } else { Discipline::Fifo };
+                let nanos = |n| Dur(Duration::from_nanos(n));
+                let adaptive = adaptive.map(|(interval, target)| AdaptiveLifo {
+                    interval: nanos(interval),
+                    target: nanos(target),
+                });
+                Rules { limit, room, discipline, codel: None, adaptive, drop_expired: expire }
+            });
     let step = prop_oneof![
         4 => prop::option::of(0_u64..20).prop_map(Step::Come),
         2 => (0_usize..100).prop_map(Step::Look),
@@ -79,6 +85,7 @@ enum At {
 struct Caller<'a> {
     at: At,
     deadline: Option<Time>,
+    until: Time,
     acquire: Option<Acquire<'a>>,
     permit: Option<Permit<'a>>,
     wakes: Arc<Wakes>,
@@ -91,13 +98,23 @@ struct Model<'a> {
     callers: Vec<Caller<'a>>,
     /// Callers in line, in the order in which they came.
     line: Vec<usize>,
+    /// Since when somebody has stood in it.
+    standing_since: Time,
     /// Permits out, seen by their holders or not.
     held: usize,
 }
 
 impl<'a> Model<'a> {
     fn new(gate: &'a Gate, stock: &'a Stock) -> Model<'a> {
-        Model { gate, stock, rules: Rules::default(), callers: Vec::new(), line: Vec::new(), held: 0 }
+        Model {
+            gate,
+            stock,
+            rules: Rules::default(),
+            callers: Vec::new(),
+            line: Vec::new(),
+            standing_since: now(),
+            held: 0,
+        }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -126,8 +143,32 @@ impl<'a> Model<'a> {
         self.rules.drop_expired && deadline.is_some_and(|deadline| deadline <= now())
     }
 
+    /// Not empty for longer than the interval.
+    fn overloaded(&self) -> bool {
+        let interval = self.rules.adaptive.map(|it| it.interval.0);
+        !self.line.is_empty() && interval.is_some_and(|span| now().since(self.standing_since) > span)
+    }
+
+    fn overdue(&self, i: usize) -> bool {
+        now() > self.callers[i].until
+    }
+
+    /// Those at the head who are overdue go when somebody comes.
+    fn sweep(&mut self) {
+        while self.rules.adaptive.is_some() && self.line.first().is_some_and(|&i| self.overdue(i)) {
+            let i = self.line.remove(0);
+            self.callers[i].at = At::Decided(Err(Refused::Shed));
+        }
+    }
+
     fn come(&mut self, deadline: Option<Time>) {
+        self.sweep();
         let i = self.callers.len();
+        let until = match self.rules.adaptive {
+            None => Time::MAX,
+            Some(it) if self.overloaded() => now() + it.target.0,
+            Some(it) => now() + it.interval.0,
+        };
         let at = if self.expired(deadline) {
             At::Decided(Err(Refused::Expired))
         } else if self.line.is_empty() && self.held < self.rules.limit {
@@ -136,11 +177,14 @@ impl<'a> Model<'a> {
         } else if self.line.len() >= self.rules.room {
             At::Decided(Err(Refused::Full))
         } else {
+            if self.line.is_empty() {
+                self.standing_since = now();
+            }
             self.line.push(i);
             At::Line
         };
         let acquire = Some(self.gate.acquire(deadline, self.stock));
-        self.callers.push(Caller { at, deadline, acquire, permit: None, wakes: Arc::default() });
+        self.callers.push(Caller { at, deadline, until, acquire, permit: None, wakes: Arc::default() });
         self.look(i);
     }
 
@@ -181,13 +225,20 @@ impl<'a> Model<'a> {
 
     fn serve(&mut self) {
         while self.held < self.rules.limit && !self.line.is_empty() {
-            let next = match self.rules.discipline {
-                Discipline::Fifo => self.line.remove(0),
-                Discipline::Lifo => self.line.pop().expect("it is not empty"),
+            let lifo = match self.rules.adaptive {
+                Some(_) => self.overloaded(),
+                None => self.rules.discipline == Discipline::Lifo,
             };
-            let expired = self.expired(self.callers[next].deadline);
-            self.held += usize::from(!expired);
-            self.callers[next].at = At::Decided(if expired { Err(Refused::Expired) } else { Ok(()) });
+            let next = if lifo { self.line.pop().expect("it is not empty") } else { self.line.remove(0) };
+            let decided = if self.expired(self.callers[next].deadline) {
+                Err(Refused::Expired)
+            } else if self.overdue(next) {
+                Err(Refused::Shed)
+            } else {
+                Ok(())
+            };
+            self.held += usize::from(decided.is_ok());
+            self.callers[next].at = At::Decided(decided);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Judging claims: each part of a claim gives held, broken or not tested; a claim is the worst of its parts.
 
-use crate::claims::{ClaimBody, Measure, Quantity, State, Window};
+use pumphandle_core::meter::{Flow, StockName};
+
+use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State};
 use crate::measure::Measured;
 use crate::outcome::{Judged, SeedOutcome};
 use crate::scenario::{Mode, Scenario};
-use crate::stats::{Decision, Region, clopper_pearson, decide, one_mean};
+use crate::stats::{Decision, Estimate, NoEstimate, Region, clopper_pearson, decide, one_mean};
 use crate::verdict::{self, Is};
 
 /// How a claim came out.
@@ -65,6 +67,9 @@ fn parts(
     }
     if let Some(measure) = &claim.measure {
         parts.push(on_measure(scenario, measure, seeds, confidence));
+    }
+    if let Some(claim) = &claim.comes_back {
+        parts.push(on_loop(scenario, measured, claim, arm, confidence));
     }
     parts
 }
@@ -149,22 +154,24 @@ fn on_verdict(
 
 fn on_measure(scenario: &Scenario, measure: &Measure, seeds: &[SeedOutcome], confidence: f64) -> Finding {
     let service = measure.service.as_ref().and_then(|name| scenario.services.get_index_of(name));
-    let values: Vec<f64> =
-        seeds.iter().filter_map(|seed| value(seed, measure.of, measure.window, service)).collect();
-    let name = format!(
-        "{}{:?} {:?}",
-        measure.service.as_ref().map(|name| format!("{name} ")).unwrap_or_default(),
-        measure.of,
-        measure.window
-    );
+    let values: Vec<f64> = seeds.iter().filter_map(|seed| value(seed, measure, service)).collect();
+    let word = |name: &Option<String>| name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
+    let what = [&measure.service, &measure.flow, &measure.stock].map(word).concat();
+    let name = format!("{what}{:?} {:?}", measure.of, measure.part());
+    within(name, one_mean(&values, confidence), measure.at_least, measure.at_most)
+}
+
+/// Where the interval of a quantity lies, against the bounds of a claim.
+fn within(
+    name: String,
+    estimate: Result<Estimate, NoEstimate>,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+) -> Finding {
     let bound = |bound: Option<f64>, word: &str| bound.map(|x| format!(" {word} {x}")).unwrap_or_default();
-    let expected =
-        format!("{name}{}{}", bound(measure.at_least, "at least"), bound(measure.at_most, "at most"));
-    let region = Region::from_to(
-        measure.at_least.unwrap_or(f64::NEG_INFINITY),
-        measure.at_most.unwrap_or(f64::INFINITY),
-    );
-    match one_mean(&values, confidence) {
+    let expected = format!("{name}{}{}", bound(at_least, "at least"), bound(at_most, "at most"));
+    let region = Region::from_to(at_least.unwrap_or(f64::NEG_INFINITY), at_most.unwrap_or(f64::INFINITY));
+    match estimate {
         Ok(mean) => Finding {
             decision: decide(mean.interval(), region),
             expected,
@@ -174,15 +181,40 @@ fn on_measure(scenario: &Scenario, measure: &Measure, seeds: &[SeedOutcome], con
     }
 }
 
+fn on_loop(
+    scenario: &Scenario,
+    measured: &Measured,
+    claim: &ComesBack,
+    arm: usize,
+    confidence: f64,
+) -> Finding {
+    let phase = claim.phase(scenario);
+    let name = format!("of {}, {}, comes back per unit put in:", claim.of, phase.words());
+    let estimate = measured.loops.comes_back(scenario, &claim.of, arm, phase, confidence);
+    // The loops of this arm were not measured, or nothing was put in that could come back.
+    within(name, estimate.ok_or(NoEstimate::ControlNearZero), claim.at_least, claim.at_most)
+}
+
 /// A quantity of one seed.
-pub fn value(seed: &SeedOutcome, of: Quantity, window: Window, service: Option<usize>) -> Option<f64> {
-    let service = || seed.services.get(service?)?.get(&window);
-    match of {
+pub fn value(seed: &SeedOutcome, measure: &Measure, at: Option<usize>) -> Option<f64> {
+    let window = measure.part();
+    let service = || seed.services.get(at?)?.get(&window);
+    let stock = || StockName::from_name(measure.stock.as_ref()?);
+    let of_stock = || Some(&service()?.stocks[stock()? as usize]);
+    let peak = || Some(seed.peaks.get(at?)?[stock()? as usize]);
+    match measure.of {
         Quantity::GoodShare => seed.good_share.get(&window).copied(),
         Quantity::GoodputPerS => seed.goodput.get(&window).copied(),
         Quantity::Amplification => service()?.amplification,
         Quantity::WastedWork => service()?.wasted,
         Quantity::CompletedPerS => service().map(|it| it.completed_per_s),
         Quantity::QueueLevel => service().map(|it| it.queue),
+        Quantity::FlowPerS => Some(service()?.flows[Flow::from_name(measure.flow.as_ref()?)? as usize]),
+        Quantity::StockLevel => of_stock().map(|it| it.level),
+        Quantity::StockSlopePerS => of_stock().map(|it| it.slope_per_s),
+        Quantity::StockPeak => peak().map(|(level, _)| level),
+        Quantity::StockPeakAfterS => peak().map(|(_, after_s)| after_s),
+        Quantity::WaitByStock => Some(seed.wait_s.get(&window)? / of_stock()?.clears_in_s?),
+        Quantity::PatientShare => seed.patient_share.get(&window).copied(),
     }
 }

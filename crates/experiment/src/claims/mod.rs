@@ -9,6 +9,8 @@ use pumphandle_core::Dur;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::loops::Phase;
+use crate::scenario::Scenario;
 use crate::verdict::Is;
 
 /// What a claim says: of one arm, at least one thing.
@@ -33,6 +35,38 @@ pub struct ClaimBody {
     /// A measured quantity lies within bounds. Not claimed if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measure: Option<Measure>,
+    /// What comes back round a loop lies within bounds. Not claimed if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comes_back: Option<ComesBack>,
+}
+
+/// What comes back to the first variable of a loop, all turns together, for each unit that a few more users
+/// put into it: 0 is nothing, 1 as much as was put in, -1 that it was taken away again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComesBack {
+    /// Which loop.
+    pub of: String,
+    /// When the users are added: `before` the trigger, at its `onset`, long `after` it, or in the middle of
+    /// a run without one (`steady`). `after` (or `steady`) if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// The mean is at least this. No lower bound if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e12, max = 1e12))]
+    pub at_least: Option<f64>,
+    /// The mean is at most this. No upper bound if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1e12, max = 1e12))]
+    pub at_most: Option<f64>,
+}
+
+impl ComesBack {
+    /// The phase that it speaks of.
+    pub fn phase(&self, scenario: &Scenario) -> Phase {
+        let usual = if scenario.timeline.is_empty() { Phase::Steady } else { Phase::After };
+        self.phase.unwrap_or(usual)
+    }
 }
 
 /// How an arm ends.
@@ -68,6 +102,19 @@ pub struct Measure {
     /// The last minute if absent.
     #[serde(default)]
     pub window: Window,
+    /// A part of its own, in place of a window: from this second of the run on, such as 64s. Whole seconds,
+    /// together with `to`. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Dur>,
+    /// The end of that part, such as 72s. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Dur>,
+    /// Which flow, for `flow_per_s`: by its name in `series.ndjson`, such as retries. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// Which stock, for quantities of stocks: by its name in `series.ndjson`, such as inside. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<String>,
     /// Of which service, for quantities of services. Measured of users if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -97,12 +144,39 @@ pub enum Quantity {
     CompletedPerS,
     /// Mean level of a service's request queue.
     QueueLevel,
+    /// A flow of a service, per second.
+    FlowPerS,
+    /// Mean level of a stock of a service.
+    StockLevel,
+    /// By how much a stock of a service rises, per second, from the start of the window to its end.
+    StockSlopePerS,
+    /// The highest level of a stock of a service. Of the whole run.
+    StockPeak,
+    /// Seconds from the start of the trigger to when a stock of a service was first at its highest. Of the whole
+    /// run.
+    StockPeakAfterS,
+    /// Mean waiting time of users who are answered, over what a service's stock and its outflow would make them
+    /// wait: 1 where they wait for what is there when they come.
+    WaitByStock,
+    /// Answered correctly within `slo.patient`, per arrival, by due time.
+    PatientShare,
 }
 
 impl Quantity {
     /// Whether it is one of a service.
     pub fn needs_service(self) -> bool {
-        !matches!(self, Quantity::GoodShare | Quantity::GoodputPerS)
+        !matches!(self, Quantity::GoodShare | Quantity::GoodputPerS | Quantity::PatientShare)
+    }
+
+    /// Whether it is one of a flow.
+    pub fn needs_flow(self) -> bool {
+        self == Quantity::FlowPerS
+    }
+
+    /// Whether it is one of a stock.
+    pub fn needs_stock(self) -> bool {
+        use Quantity::{StockLevel, StockPeak, StockPeakAfterS, StockSlopePerS, WaitByStock};
+        matches!(self, StockLevel | StockSlopePerS | StockPeak | StockPeakAfterS | WaitByStock)
     }
 }
 
@@ -121,10 +195,24 @@ pub enum Window {
     LastMinute,
     /// All of it.
     All,
+    /// From one whole second to another, as a claim says with `from` and `to`.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Span(u32, u32),
+}
+
+impl Measure {
+    /// The part of the run that it is about.
+    pub fn part(&self) -> Window {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => Window::Span(from.0.as_secs() as u32, to.0.as_secs() as u32),
+            _ => self.window,
+        }
+    }
 }
 
 impl Window {
-    /// All of them.
+    /// All that have names.
     pub const ALL: [Window; 5] =
         [Window::Before, Window::During, Window::After, Window::LastMinute, Window::All];
 }

@@ -235,7 +235,8 @@ pub fn observe(set_up: &SetUp, seed: u64) -> Result<Seen, CannotTest> {
     let readings = Arc::new(Mutex::new(Vec::new()));
     let read_into = Arc::clone(&readings);
     let run = simulate(async move {
-        let world = World::new(seed, set_up.log != Log::Unread);
+        let keep = set_up.log != Log::Unread;
+        let world = World::with_classes(seed, keep, set_up.scenario.class_names());
         let arm = plan::control(&set_up.scenario);
         let stack = Arc::new(Stack::start(world, &arm.settings));
         let read = Arc::clone(&stack);

@@ -21,6 +21,7 @@ mod retries;
 mod retry_budget;
 pub mod row;
 pub mod theory;
+mod throttling;
 mod variability;
 mod waiting;
 
@@ -63,6 +64,7 @@ pub const ALL: &[&dyn Law] = &[
     &retry_budget::RetryBudget,
     &contention::Scaling,
     &overload::Overload,
+    &throttling::Throttling,
 ];
 
 /// Runs laws and compares. `incidents` are scenarios of which only the accounts are looked at: one run of

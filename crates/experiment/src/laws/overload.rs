@@ -1,4 +1,4 @@
-//! Twice as much as can be done, and three ways to queue for it.
+//! Twice as much as can be done, and four ways to queue for it.
 
 use pumphandle_core::meter::{Flow, StockName};
 
@@ -24,7 +24,10 @@ impl Law for Overload {
          is that of busy periods shorter than T, half of all at most. Controlled delay (RFC 8289): the server \
          stays busy, so half is dropped; its drop rate grows by 1 / (2 interval^2) per second, so that callers \
          who do not give way push the wait to a peak that a fluid limit predicts, once, at the onset; later \
-         the wait stays below that peak. (No closed form of its mean is known: those are bounds.)"
+         the wait stays below that peak. (No closed form of its mean is known: those are bounds.) Adaptive LIFO: \
+         while nobody is too late it is last in, first out; with its patience, nobody who waited longer than the \
+         interval is served, and between two answers the server waits for one arrival at most, so that it makes \
+         at least 1 / (1 / arrivals + 1 / service) per second. (A bound again.)"
     }
 
     fn set_ups(&self, size: Size) -> Vec<SetUp> {
@@ -51,6 +54,19 @@ impl Law for Overload {
             with("last in, first out, impatient", &["server.queue.order=lifo", "slo.latency=30ms"]),
             with("controlled delay", &[codel]).with_waits(),
             onset,
+            with(
+                "adaptive LIFO, with patience without end",
+                &["server.queue.adaptive_lifo={ interval: 100ms, target: 1h }"],
+            ),
+            with(
+                "adaptive LIFO, with patience without end, impatient users",
+                &["server.queue.adaptive_lifo={ interval: 100ms, target: 1h }", "slo.latency=30ms"],
+            ),
+            with(
+                "adaptive LIFO, as published",
+                &["server.queue.adaptive_lifo={ interval: 100ms, target: 5ms }"],
+            )
+            .with_waits(),
         ]
     }
 
@@ -60,6 +76,9 @@ impl Law for Overload {
         rows.push(last_first(&set_ups[2], &seen[2]));
         rows.extend(controlled(&set_ups[3], &seen[3]));
         rows.push(onset(&set_ups[4], &seen[4]));
+        rows.push(last_first(&set_ups[5], &seen[5]));
+        rows.push(last_first(&set_ups[6], &seen[6]));
+        rows.extend(adaptive(&set_ups[7], &seen[7]));
         rows
     }
 }
@@ -129,6 +148,25 @@ fn controlled(set_up: &SetUp, seen: &[Seen]) -> Vec<Row> {
             peak_ms(set_up),
         )
         .answered(&each(seen, wait)),
+    ]
+}
+
+fn adaptive(set_up: &SetUp, seen: &[Seen]) -> Vec<Row> {
+    let it = station(&set_up.scenario);
+    let rules = set_up.scenario.services[0].queue.adaptive_lifo.expect("the law sets it");
+    let longest = seen.iter().filter_map(|run| run.waits.as_ref()).map(|waits| waits.longest_ns).max();
+    let least = it.arrivals * it.service / (it.arrivals + it.service);
+    vec![
+        Question::bounds(
+            &set_up.case,
+            "longest wait of those served",
+            "ms",
+            0.0,
+            1e3 * rules.interval.secs_f64().max(rules.target.secs_f64()),
+        )
+        .exactly(longest.unwrap_or(0) as f64 / 1e6, seen.len()),
+        Question::bounds(&set_up.case, "answers per second", "1/s", least, it.service)
+            .answered(&each(seen, |run| run.flow(0, Flow::Completed) / set_up.counted_s())),
     ]
 }
 

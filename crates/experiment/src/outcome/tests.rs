@@ -4,7 +4,15 @@ use super::*;
 
 /// A pulse with its trigger from 60 s to 90 s and the pull at 180 s.
 fn timeline(end: usize) -> Timeline {
-    Timeline { kind: Kind::Pulse, trigger: Some((60.0, 90.0)), pull: 180.0, end, bin: 5, slo: 3.0 }
+    Timeline {
+        kind: Kind::Pulse,
+        trigger: Some((60.0, 90.0)),
+        pull: 180.0,
+        end,
+        bin: 5,
+        slo: 3.0,
+        spans: Vec::new(),
+    }
 }
 
 /// Seconds of 100 users, of whom `good(t)` are answered well and the rest get errors.

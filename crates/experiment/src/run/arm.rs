@@ -6,17 +6,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use pumphandle_core::World;
-use pumphandle_core::meter::StockName;
+use pumphandle_core::meter::{STOCKS, Snapshot, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
-use pumphandle_load::{Ledger, Plan, Tally};
+use pumphandle_load::{Classifier, Ledger, Plan, Tally};
 use pumphandle_stack::Stack;
 
 use crate::plan::{Action, ArmPlan, spikes};
 use crate::run::rows::{Rows, sample};
 use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
+use crate::stocks;
 
 /// How long a run waits after its last arrival for answers still under way.
 pub const DRAIN: Duration = Duration::from_secs(120);
@@ -28,6 +29,8 @@ pub struct SeedRun {
     pub tally: Tally,
     /// Every service, every second.
     pub rows: Rows,
+    /// The highest level of every stock of every service, and when it was first that high.
+    pub peaks: Vec<[(u64, Time); STOCKS]>,
     /// Number of events, and their digest.
     pub events: (u64, String),
     /// The digest when the pulled levers act, before they do.
@@ -60,11 +63,24 @@ pub async fn conduct(
     generator: Generator,
     stopped: impl Future<Output = ()>,
 ) -> SeedRun {
-    let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
-    let end = Time::ZERO + scenario.duration.0;
+    // A twin that is only watched for a while ends with the watch; its last users' answers matter to nobody.
+    let length = arm.nudge.map_or(scenario.duration.0, |nudge| Duration::from_secs(nudge.until_s as u64));
+    let rest = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
+    let seconds = length.as_secs_f64().ceil() as usize;
+    let end = Time::ZERO + length;
     let world = Arc::clone(stack.world());
-    let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
-    let target = Target { entry: stack.entry(), ledger: Arc::clone(&ledger), world: Arc::clone(&world) };
+    // Before any user: a closed loop's come at the very start.
+    let empty = stack.read();
+    let patience = scenario.slo.patient.unwrap_or_default().0;
+    let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
+    let ledger = Arc::new(ledger.with_patience(patience));
+    let target = Target {
+        entry: stack.entry(),
+        ledger: Arc::clone(&ledger),
+        classes: Classifier::new(&scenario.load.classes),
+        world: Arc::clone(&world),
+    };
+    let target_of_nudge = target.clone();
     match (&scenario.load.arrivals, generator) {
         (Arrivals::Closed(closed), _) => driver::closed_loop(&target, closed, end),
         (_, Generator::Outside(send)) => send(target),
@@ -73,23 +89,30 @@ pub async fn conduct(
             time::spawn("the arrivals", driver::open_loop(target, plan));
         }
     }
+    if let Some(nudge) = &arm.nudge {
+        let from = Time::ZERO + Duration::from_secs(nudge.from_s as u64);
+        let more = driver::more_users(target_of_nudge, from, nudge.over, nudge.users);
+        time::spawn("more users", more);
+    }
     let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
-    time::spawn("the sampler", sample(Arc::clone(&stack), seconds, Arc::clone(&rows)));
+    time::spawn("the sampler", sample(Arc::clone(&stack), empty, seconds, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
     time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
     let ended = either(stopped, async {
         time::sleep_until(end, Order::sample(2)).await;
-        driver::drain(&ledger, end + DRAIN).await;
+        driver::drain(&ledger, end + rest).await;
     });
     let stopped_at = (!ended.await).then(now);
     let closed_at = now();
-    let wrong_accounts = audit(&stack);
+    let mut wrong_accounts = audit(&stack);
     let attempts = attempts(&stack);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    wrong_accounts.extend(stocks::wrong(arm.settings.keys().map(String::as_str), &rows));
     let events_before_pull = std::mem::take(&mut *before_pull.lock().unwrap_or_else(PoisonError::into_inner));
     SeedRun {
         tally: ledger.close(closed_at),
         rows,
+        peaks: peaks(&stack),
         events: world.log.digest(),
         events_before_pull,
         kept: world.log.take(),
@@ -164,6 +187,11 @@ fn timeline(
                 Happening::Do(Action::Restart(services, down)) => {
                     services.iter().for_each(|service| stack.restart(service, down));
                 }
+                Happening::Do(Action::Kill(services, older_than)) => {
+                    for service in &services {
+                        stack.kill(service, older_than);
+                    }
+                }
             }
         }
     }
@@ -183,6 +211,16 @@ pub(crate) fn audit(stack: &Stack) -> Vec<String> {
     wrong
 }
 
+fn peaks(stack: &Stack) -> Vec<[(u64, Time); STOCKS]> {
+    let of = |(snapshot, _): (Snapshot, usize)| {
+        std::array::from_fn(|i| {
+            let reading = snapshot.stock(StockName::ALL[i]);
+            (reading.peak, Time::from_nanos(reading.peaked))
+        })
+    };
+    stack.read().into_iter().map(of).collect()
+}
+
 fn attempts(stack: &Stack) -> u64 {
     use pumphandle_core::meter::Flow;
     stack.read().iter().map(|(snapshot, _)| snapshot.flow(Flow::Arrived)).sum()
@@ -190,7 +228,7 @@ fn attempts(stack: &Stack) -> u64 {
 
 /// Builds the stack of `arm` under `seed` in memory and runs it, on the clock of this thread.
 pub async fn conduct_in_memory(scenario: &Scenario, arm: &ArmPlan, seed: u64, keep_events: bool) -> SeedRun {
-    let world = World::new(seed, keep_events);
+    let world = World::with_classes(seed, keep_events, scenario.class_names());
     let stack = Arc::new(Stack::start(world, &arm.settings));
     conduct(scenario, arm, stack, Generator::Within, std::future::pending()).await
 }

@@ -110,7 +110,7 @@ pub fn run_side_by_side(
             threads.push(scope.spawn(move || {
                 origin.enter();
                 runtime.block_on(async {
-                    let world = World::new(seed, false);
+                    let world = World::with_classes(seed, false, scenario.class_names());
                     let stack = Arc::new(Stack::start_on(world, &arm.settings, wire.wiring()));
                     started(&arm.name, stack.meters());
                     let send = move |target: Target| drop(ready.send((i, target)));

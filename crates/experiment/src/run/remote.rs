@@ -17,7 +17,7 @@ use pumphandle_core::time::{self, Order, Origin, Time, now};
 use pumphandle_core::{Dur, World};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
-use pumphandle_load::{Ledger, Tally};
+use pumphandle_load::{Classifier, Ledger, Tally};
 use pumphandle_stack::settings::callees_first;
 use pumphandle_stack::wire::tcp::Tcp;
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ pub enum Wish {
     End(String),
     /// It restarts, and is away for a while.
     Restart(Dur),
+    /// It ends all work that came in at least this long ago.
+    Kill(Dur),
     /// It starts anew, with the draws of this seed.
     Reset(u64),
 }
@@ -202,7 +204,8 @@ async fn conduct(
     let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
     let end = Time::ZERO + scenario.duration.0;
     let troubles = Troubles::new(name, tell);
-    let ledger = Arc::new(Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario)));
+    let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
+    let ledger = Arc::new(ledger.with_patience(scenario.slo.patient.unwrap_or_default().0));
     let samples: BTreeMap<String, Arc<Samples>> = scenario
         .services
         .keys()
@@ -216,7 +219,12 @@ async fn conduct(
     match wire.line_to_process(stack.entry()) {
         None => troubles.note(format!("`{}` is no address for users", stack.entry())),
         Some(entry) => {
-            let target = Target { entry, ledger: Arc::clone(&ledger), world: World::new(seed, false) };
+            let target = Target {
+                entry,
+                ledger: Arc::clone(&ledger),
+                classes: Classifier::new(&scenario.load.classes),
+                world: World::with_classes(seed, false, scenario.class_names()),
+            };
             match &scenario.load.arrivals {
                 Arrivals::Closed(closed) => driver::closed_loop(&target, closed, end),
                 _ => send(target),
@@ -258,6 +266,7 @@ fn seed_run(
     let attempts = rows.iter().flatten().map(|row| row.flow(Flow::Arrived)).sum();
     SeedRun {
         tally,
+        peaks: peaks(&rows),
         rows,
         events: (0, String::new()),
         events_before_pull: (0, String::new()),
@@ -267,6 +276,22 @@ fn seed_run(
         troubles,
         stopped_at,
     }
+}
+
+/// The highest levels that were seen: at the seconds' ends. A service's own peaks count from the start of its
+/// process, which is not that of the run.
+fn peaks(rows: &Rows) -> Vec<[(u64, Time); STOCKS]> {
+    let mut peaks = vec![[(0, Time::ZERO); STOCKS]; rows.first().map_or(0, Vec::len)];
+    for (second, row) in (1..).zip(rows) {
+        for (peaks, row) in peaks.iter_mut().zip(row) {
+            for (peak, stock) in peaks.iter_mut().zip(&row.stocks) {
+                if u64::from(stock.level) > peak.0 {
+                    *peak = (stock.level.into(), Time::ZERO + Duration::from_secs(second));
+                }
+            }
+        }
+    }
+    peaks
 }
 
 /// What the services have to say at the end. Then they are left as they were found: nothing acts on.
@@ -307,12 +332,16 @@ fn timeline(scenario: &Scenario, arm: &ArmPlan) -> Vec<(Duration, String, Wish)>
             }
         }
     }
-    for (at, set, restart) in plan::by_hand(scenario, arm) {
-        let by_service = of_services(&set).into_iter();
+    for (at, plan::StepOf { set, restart, kill, .. }) in plan::by_hand(scenario, arm) {
+        let by_service = of_services(set).into_iter();
         all.extend(by_service.map(|(service, set)| (at, 3, service, Wish::Set(set))));
         for service in restart.iter().flat_map(|restart| &restart.services) {
-            let down = restart.as_ref().map_or(Dur::default(), |restart| restart.down);
+            let down = restart.map_or(Dur::default(), |restart| restart.down);
             all.push((at, 4, service.clone(), Wish::Restart(down)));
+        }
+        for service in kill.iter().flat_map(|kill| &kill.services) {
+            let age = kill.map_or(Dur::default(), |kill| kill.older_than);
+            all.push((at, 5, service.clone(), Wish::Kill(age)));
         }
     }
     all.sort_by_key(|(at, rank, _, _)| (*at, *rank));
@@ -370,6 +399,7 @@ impl Troubles {
             }
             Wish::End(trigger) => format!("end trigger {trigger}"),
             Wish::Restart(_) => "restart".to_owned(),
+            Wish::Kill(age) => format!("end work of {age} and older"),
             Wish::Reset(_) => "reset".to_owned(),
         };
         match stack.ask(service, wish).await {

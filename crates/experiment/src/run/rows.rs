@@ -16,19 +16,21 @@ pub struct StockRow {
     pub inflow: u32,
     /// Left during the second.
     pub outflow: u32,
+    /// Integral of the level over the second, nanoseconds.
+    pub integral_ns: u64,
 }
 
 /// One service over one second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// By [`Flow`].
     pub flows: [u64; FLOWS],
     /// By [`StockName`].
     pub stocks: [StockRow; STOCKS],
-    /// Integral of the level of work in service over the second, nanoseconds.
-    pub in_service_ns: u64,
     /// At the second's end.
     pub breaker: BreakerState,
+    /// Adaptive concurrency limits, added; 0 where there is none. At the second's end.
+    pub concurrency_limit: u64,
     /// At the second's end.
     pub replicas: u32,
 }
@@ -36,7 +38,6 @@ pub struct Row {
 impl Row {
     /// What happened from one reading to the other.
     pub(super) fn between(from: &Snapshot, to: &Snapshot, replicas: usize) -> Row {
-        let in_service = |reading: &Snapshot| reading.stock(StockName::InService).integral;
         Row {
             flows: std::array::from_fn(|i| to.flow(Flow::ALL[i]) - from.flow(Flow::ALL[i])),
             stocks: std::array::from_fn(|i| {
@@ -45,10 +46,11 @@ impl Row {
                     level: after.level as u32,
                     inflow: (after.inflow - before.inflow) as u32,
                     outflow: (after.outflow - before.outflow) as u32,
+                    integral_ns: (after.integral - before.integral) as u64,
                 }
             }),
-            in_service_ns: (in_service(to) - in_service(from)) as u64,
             breaker: to.breaker,
+            concurrency_limit: to.concurrency_limit,
             replicas: replicas as u32,
         }
     }
@@ -67,9 +69,14 @@ impl Row {
 /// The rows of a run: by second, then by service.
 pub type Rows = Vec<Vec<Row>>;
 
-/// Samples a stack at every second's end, for `seconds` seconds.
-pub async fn sample(stack: Arc<Stack>, seconds: usize, into: Arc<Mutex<Rows>>) {
-    let mut before = stack.read();
+/// Samples a stack at every second's end, for `seconds` seconds. `before` is what it read at the start, when
+/// nobody had come yet.
+pub async fn sample(
+    stack: Arc<Stack>,
+    mut before: Vec<(Snapshot, usize)>,
+    seconds: usize,
+    into: Arc<Mutex<Rows>>,
+) {
     for second in 1..=seconds {
         let end = Time::ZERO + Duration::from_secs(second as u64);
         time::sleep_until(end, Order::sample(1)).await;

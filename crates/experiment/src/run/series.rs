@@ -5,7 +5,7 @@ use pumphandle_core::meter::{BreakerState, FLOWS, Flow, STOCKS, StockName};
 use pumphandle_load::ledger::{BUCKETS, Second, bucket_ms};
 use pumphandle_stack::StackSettings;
 
-use crate::result::{ArmSeries, Band, ServiceSeries, StockSeries};
+use crate::result::{ArmSeries, Band, ServiceSeries, StockAccount, StockSeries};
 use crate::run::SeedRun;
 use crate::stats::quantile_sorted;
 
@@ -73,6 +73,25 @@ impl Series {
                 .map(|(i, name)| (name.clone(), self.service(i, settings)))
                 .collect(),
         }
+    }
+
+    /// The account of every stock that anybody entered.
+    pub fn accounts(&self, settings: &StackSettings) -> Vec<StockAccount> {
+        let n = self.seeds.len().max(1) as f64;
+        let of_stock = |i: usize, name: &str, at: usize| {
+            let of = |part: usize| self.rows.iter().map(move |row| row[i].stocks[at][part]);
+            let entered: u64 = of(1).sum();
+            (entered > 0).then(|| StockAccount {
+                stock: format!("{name}.{}", StockName::ALL[at].name()),
+                entered: entered as f64 / n,
+                left: of(2).sum::<u64>() as f64 / n,
+                level: of(0).next_back().unwrap_or(0) as f64 / n,
+                highest: of(0).max().unwrap_or(0) as f64 / n,
+                limit: limit(StockName::ALL[at], &settings[i]).map(|limit| limit as f64),
+            })
+        };
+        let all = settings.keys().enumerate().flat_map(|(i, name)| (0..STOCKS).map(move |at| (i, name, at)));
+        all.filter_map(|(i, name, at)| of_stock(i, name, at)).collect()
     }
 
     /// Good answers and arrivals per second, summed over seeds.

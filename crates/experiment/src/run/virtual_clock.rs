@@ -41,19 +41,34 @@ pub fn run_all(
     jobs: &[Job<'_>],
     threads: usize,
     stop: &AtomicBool,
-    mut done: impl FnMut(usize, Result<SeedRun, Stalled>),
+    done: impl FnMut(usize, Result<SeedRun, Stalled>),
+) {
+    in_order(jobs.len(), threads, stop, |i| run_one(scenario, &jobs[i]), done);
+}
+
+/// Does `count` pieces of work on `threads` threads, and hands each result to `done` on this thread, in the
+/// order of the pieces. Stops early when `stop` becomes true, as [`run_all`] does.
+///
+/// # Panics
+///
+/// If a piece of work panics.
+pub fn in_order<T: Send>(
+    count: usize,
+    threads: usize,
+    stop: &AtomicBool,
+    work: impl Fn(usize) -> T + Sync,
+    mut done: impl FnMut(usize, T),
 ) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         // Bounded, so that a slow first job does not pile up the results of the others.
         let (send, receive) = mpsc::sync_channel(threads * 4);
         for _ in 0..threads.max(1) {
-            let (send, next) = (send.clone(), &next);
+            let (send, next, work) = (send.clone(), &next, &work);
             scope.spawn(move || {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(i) else { return };
-                    if stop.load(Ordering::Relaxed) || send.send((i, run_one(scenario, job))).is_err() {
+                    if i >= count || stop.load(Ordering::Relaxed) || send.send((i, work(i))).is_err() {
                         return;
                     }
                 }

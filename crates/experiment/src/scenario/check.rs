@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 
 use pumphandle_core::Dur;
+use pumphandle_core::meter::{Flow, StockName};
+use pumphandle_stack::ServiceSettings;
 use pumphandle_stack::settings::{StackSettings, callees_first, check_graph};
 
 use super::paths::{self, Sentence, below, unknown};
-use crate::claims::{ClaimBody, Measure, State, Window};
+use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State, Window};
 use crate::document::{Document, Part, Path, Problem, Problems};
-use crate::scenario::levers::{Lever, Restart};
+use crate::loops::{Phase, nudges};
+use crate::scenario::levers::{Kill, Lever, Restart};
 use crate::scenario::triggers::Does;
-use crate::scenario::{Kind, Mode, Scenario};
+use crate::scenario::{Kind, Mode, Scenario, loops};
 
 /// The most services of one stack: the event log numbers them in one byte.
 pub const MAX_SERVICES: usize = 100;
@@ -42,7 +45,7 @@ pub fn check_in(scenario: &Scenario, document: &Document) -> Problems {
         }
     }
     all_levers(scenario, &mut problems);
-    loops(scenario, &mut problems);
+    loops::check(scenario, services_are_right, &mut problems);
     claims(scenario, &mut problems);
     problems
 }
@@ -84,10 +87,22 @@ fn services(scenario: &Scenario, problems: &mut Problems) {
         for wrong in service.check() {
             problems.at_value(&below(root.join(name), &wrong.path), wrong.message);
         }
+        for (setting, sentence) in unknown_classes(scenario, service) {
+            report(problems, root.join(name).join(setting), Part::Value, sentence);
+        }
     }
     if problems.is_empty() {
         calls(services, &root, problems);
     }
+}
+
+/// The settings of `service` that name a class of requests that the load does not have.
+fn unknown_classes(scenario: &Scenario, service: &ServiceSettings) -> Vec<(&'static str, Sentence)> {
+    let classes = &scenario.load.classes;
+    let strange = service.named_classes().filter(|(_, class)| !classes.contains_key(*class));
+    strange
+        .map(|(setting, class)| (setting, unknown("class", class, classes.keys().map(String::as_str))))
+        .collect()
 }
 
 fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
@@ -103,8 +118,11 @@ fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
     let Ok(order) = callees_first(services) else { return };
     let mut cost: BTreeMap<&str, u64> = BTreeMap::new();
     for (name, service) in order.iter().filter_map(|name| services.get_key_value(name)) {
+        // A route may replace any of its calls by the dearest of those that stand by.
+        let standby = service.standby.names().iter().filter_map(|callee| cost.get(callee.as_str()).copied());
+        let dearest = standby.max().unwrap_or(0);
         let inner = service.calls.names().iter().filter_map(|callee| cost.get(callee.as_str()));
-        cost.insert(name, inner.fold(1, |all, one| all.saturating_add(*one)));
+        cost.insert(name, inner.fold(1, |all, one| all.saturating_add(*one.max(&dearest))));
     }
     if let Some((entry, &all)) = services.keys().next().and_then(|entry| cost.get_key_value(entry.as_str()))
         && all > MAX_CALLS
@@ -116,6 +134,9 @@ fn calls(services: &StackSettings, root: &Path, problems: &mut Problems) {
 
 fn load(scenario: &Scenario, problems: &mut Problems) {
     let root = place(["load"]);
+    for class in scenario.load.classes.keys().filter(|class| !is_name(class)) {
+        problems.at_key(&root.join("classes").join(class), NAMES);
+    }
     for (at, message) in scenario.load.check() {
         problems.at_value(&below(root.clone(), &at), message);
     }
@@ -232,7 +253,9 @@ fn does(scenario: &Scenario, does: &Does, place: &Path, service: Option<&str>, p
     let at_service = place.join("service");
     match (does, scenario.services.get(service)) {
         (_, None) => report(problems, at_service, Part::Value, no_service(scenario, service)),
-        (Does::SlowDown(_), Some(settings)) if settings.service_time.is_none() => {
+        (Does::SlowDown(_), Some(settings))
+            if settings.service_time.is_none() && settings.service_time_of.is_empty() =>
+        {
             let message = format!("`{service}` has no service_time: no work of its own could be slower");
             problems.at_value(&at_service, message);
         }
@@ -251,8 +274,8 @@ fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems
     } else if !is_name(name) {
         problems.at_key(&at, NAMES);
     }
-    if lever.set.is_empty() && lever.restart.is_none() && lever.then.is_empty() {
-        problems.at_key(&at, format!("lever `{name}` does nothing: add `set`, `restart` or `then`"));
+    if lever.set.is_empty() && lever.restart.is_none() && lever.kill.is_none() && lever.then.is_empty() {
+        problems.at_key(&at, format!("lever `{name}` does nothing: add `set`, `restart`, `kill` or `then`"));
     }
     let modes = at.join("modes");
     if lever.modes.is_empty() {
@@ -262,32 +285,49 @@ fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems
         problems.at_value(&modes.join(i), format!("it is tried {} already", mode.name()));
     }
     let pulled = lever.modes.contains(&Mode::Pulled);
-    if lever.restart.is_some() && lever.modes.contains(&Mode::Standing) {
-        let message = "a restart at the very start has nothing to restart";
-        problems.at_key(&at.join("restart"), message).help("add `modes: [pulled]` to the lever");
+    let at_once = [("restart", lever.restart.is_some()), ("kill", lever.kill.is_some())];
+    for (what, _) in at_once.iter().filter(|(_, is)| *is && lever.modes.contains(&Mode::Standing)) {
+        let message = format!("a {what} at the very start has nothing to {what}");
+        problems.at_key(&at.join(*what), message).help("add `modes: [pulled]` to the lever");
     }
     let begins = if pulled { scenario.pull.unwrap_or_default().0 } else { Dur::default().0 };
     for (at, step) in lever.then.iter().enumerate().map(|(i, step)| (at.join("then").join(i), step)) {
-        if step.set.is_empty() && step.restart.is_none() {
-            problems.at_value(&at, "this step does nothing: add `set` or `restart`");
+        if step.set.is_empty() && step.restart.is_none() && step.kill.is_none() {
+            problems.at_value(&at, "this step does nothing: add `set`, `restart` or `kill`");
         }
         let when = begins + step.after.0;
         if when >= scenario.duration.0 {
             let message = format!("happens at {}, when the run of {} is over", Dur(when), scenario.duration);
             problems.at_value(&at.join("after"), message);
         }
-        restarts(scenario, step.restart.as_ref(), &at, problems);
+        acts(scenario, step.restart.as_ref(), step.kill.as_ref(), &at, problems);
     }
-    restarts(scenario, lever.restart.as_ref(), &at, problems);
+    acts(scenario, lever.restart.as_ref(), lever.kill.as_ref(), &at, problems);
 }
 
-fn restarts(scenario: &Scenario, restart: Option<&Restart>, place: &Path, problems: &mut Problems) {
-    let Some(restart) = restart else { return };
-    let place = place.join("restart").join("services");
-    if restart.services.is_empty() {
-        problems.at_value(&place, "which services? name at least one");
+/// The services that are restarted, or at which old work is ended.
+fn acts(
+    scenario: &Scenario,
+    restart: Option<&Restart>,
+    kill: Option<&Kill>,
+    place: &Path,
+    problems: &mut Problems,
+) {
+    for (what, services) in
+        [("restart", restart.map(|restart| &restart.services)), ("kill", kill.map(|kill| &kill.services))]
+    {
+        let place = place.join(what).join("services");
+        if let Some(services) = services {
+            act_on(scenario, services, &place, problems);
+        }
     }
-    for (i, service) in restart.services.iter().enumerate() {
+}
+
+fn act_on(scenario: &Scenario, services: &[String], place: &Path, problems: &mut Problems) {
+    if services.is_empty() {
+        problems.at_value(place, "which services? name at least one");
+    }
+    for (i, service) in services.iter().enumerate() {
         if !scenario.services.contains_key(service) {
             report(problems, place.join(i), Part::Value, no_service(scenario, service));
         }
@@ -296,22 +336,30 @@ fn restarts(scenario: &Scenario, restart: Option<&Restart>, place: &Path, proble
 
 /// Tries every step of a lever on a copy of the services, as a run will.
 fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, problems: &mut Problems) {
-    let later = lever
-        .then
-        .iter()
-        .enumerate()
-        .map(|(i, step)| (at.join("then").join(i).join("set"), &step.set, step.restart.is_some()));
-    let steps = std::iter::once((at.join("set"), &lever.set, lever.restart.is_some())).chain(later);
+    let later = lever.then.iter().enumerate().map(|(i, step)| {
+        let acts = step.restart.is_some() || step.kill.is_some();
+        (at.join("then").join(i).join("set"), &step.set, acts)
+    });
+    let acts = lever.restart.is_some() || lever.kill.is_some();
+    let steps = std::iter::once((at.join("set"), &lever.set, acts)).chain(later);
     let mut now = scenario.services.clone();
     let mut all_right = true;
-    for (place, set, restarts) in steps {
+    for (place, set, acts) in steps {
         let before = now.clone();
         if let Err(wrong) = paths::set_all_of(&mut now, set, document, &place) {
             problems.extend(wrong);
             all_right = false;
         }
+        for (name, service) in now.iter().filter(|(name, service)| before.get(*name) != Some(service)) {
+            for (setting, (message, help)) in unknown_classes(scenario, service) {
+                let path = set.keys().find(|path| path.starts_with(&format!("{name}.{setting}")));
+                let at = path.map_or(place.clone(), |path| place.join(path));
+                report(problems, at, Part::Value, (message, help));
+                all_right = false;
+            }
+        }
         // Only of a step that does nothing at all: a change may spell out what is so already.
-        if all_right && !restarts && now == before {
+        if all_right && !acts && now == before {
             for path in set.keys() {
                 let message = format!("this changes nothing: it is {} already", paths::show(&now, path));
                 problems.at_value(&place.join(path), message);
@@ -339,18 +387,6 @@ fn all_levers(scenario: &Scenario, problems: &mut Problems) {
     {
         let sentence = unknown("lever", name, scenario.levers.keys().map(String::as_str));
         report(problems, place(["known_to_work"]), Part::Value, sentence);
-    }
-}
-
-fn loops(scenario: &Scenario, problems: &mut Problems) {
-    for (name, it) in &scenario.loops {
-        let at = place(["loops", name, "links"]);
-        if it.links.len() < 2 {
-            problems.at_value(&at, "a loop has two links at least");
-        }
-        for (i, _) in it.links.iter().enumerate().filter(|(_, link)| super::Loop::link(link).is_none()) {
-            problems.at_value(&at.join(i), "a link is written as `variable (+)` or `variable (-)`");
-        }
     }
 }
 
@@ -382,8 +418,10 @@ fn one_claim(scenario: &Scenario, claim: &ClaimBody, place: &Path, problems: &mu
         ("recovers_within", claim.recovers_within.is_some()),
     ];
     let mut said = about_recovery.iter().filter(|(_, is)| *is).map(|(field, _)| *field).peekable();
-    if said.peek().is_none() && claim.verdict.is_empty() && claim.measure.is_none() {
-        problems.at_key(place, "says nothing: add state, metastable, recovers_within, verdict or measure");
+    let measures = claim.measure.is_some() || claim.comes_back.is_some();
+    if said.peek().is_none() && claim.verdict.is_empty() && !measures {
+        let parts = "state, metastable, recovers_within, verdict, measure or comes_back";
+        problems.at_key(place, format!("says nothing: add {parts}"));
     }
     for field in said.filter(|_| scenario.kind != Kind::Pulse) {
         let message = format!("a {} incident has nothing to recover from", scenario.kind.name());
@@ -397,6 +435,34 @@ fn one_claim(scenario: &Scenario, claim: &ClaimBody, place: &Path, problems: &mu
     if let Some(measure) = &claim.measure {
         one_measure(scenario, measure, &place.join("measure"), problems);
     }
+    if let Some(comes_back) = &claim.comes_back {
+        one_loop(scenario, comes_back, &place.join("comes_back"), problems);
+    }
+}
+
+fn one_loop(scenario: &Scenario, claim: &ComesBack, place: &Path, problems: &mut Problems) {
+    let parsed = scenario.loops.get(&claim.of).and_then(super::Loop::parse);
+    match parsed {
+        _ if !scenario.loops.contains_key(&claim.of) => {
+            let sentence = unknown("loop", &claim.of, scenario.loops.keys().map(String::as_str));
+            report(problems, place.join("of"), Part::Value, sentence);
+        }
+        Some(links) if !links.iter().all(|(name, _)| scenario.variables.contains_key(name)) => {
+            let message = format!("loop `{}` is not measured: `variables` does not say by what", claim.of);
+            problems.at_value(&place.join("of"), message);
+        }
+        _ => {
+            let phases: Vec<Phase> = nudges(scenario).iter().map(|nudge| nudge.phase).collect();
+            let phase = claim.phase(scenario);
+            if !phases.contains(&phase) {
+                let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+                let message = format!("no loop is measured in a phase `{}` of this run", phase.name());
+                let at = if claim.phase.is_some() { place.join("phase") } else { place.join("of") };
+                problems.at_value(&at, message).help(format!("there is: {}", names.join(", ")));
+            }
+        }
+    }
+    bounds(claim.at_least, claim.at_most, place, problems);
 }
 
 fn arm(scenario: &Scenario, arm: &str, place: &Path, problems: &mut Problems) {
@@ -423,6 +489,57 @@ fn arm(scenario: &Scenario, arm: &str, place: &Path, problems: &mut Problems) {
     }
 }
 
+/// A `what` that a quantity is of has to be named, has to exist, and is not to be named for others.
+fn named<'a>(
+    needed: bool,
+    what: &str,
+    name: Option<&str>,
+    known: impl Iterator<Item = &'a str>,
+    place: &Path,
+    problems: &mut Problems,
+) {
+    let known: Vec<&str> = known.collect();
+    match name {
+        None if needed => {
+            problems.at_value(&place.join("of"), format!("of which {what}? add `{what}`"));
+            problems.help(format!("known: {}", known.join(", ")));
+        }
+        Some(_) if !needed => {
+            problems.at_key(&place.join(what), format!("this is not measured of a {what}"));
+        }
+        Some(name) if !known.contains(&name) => {
+            report(problems, place.join(what), Part::Value, unknown(what, name, known.into_iter()));
+        }
+        _ => {}
+    }
+}
+
+fn span(scenario: &Scenario, measure: &Measure, place: &Path, problems: &mut Problems) {
+    let (from, to) = match (measure.from, measure.to) {
+        (None, None) => return,
+        (Some(from), Some(to)) => (from, to),
+        (from, _) => {
+            let (there, missing) = if from.is_some() { ("from", "to") } else { ("to", "from") };
+            problems.at_key(&place.join(there), format!("a part of the run has two ends: add `{missing}`"));
+            return;
+        }
+    };
+    for (field, at) in [("from", from), ("to", to)] {
+        if at.0.subsec_nanos() != 0 {
+            problems.at_value(&place.join(field), "stocks and flows are read at whole seconds");
+        }
+    }
+    if from >= to {
+        problems.at_value(&place.join("to"), format!("is not after `from`, which is {from}"));
+    } else if to > scenario.duration {
+        let message = format!("is after the end of the run of {}", scenario.duration);
+        problems.at_value(&place.join("to"), message);
+    }
+    if measure.window != Window::default() {
+        problems.at_key(&place.join("window"), "either a window, or `from` and `to`");
+    }
+}
+
 fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &mut Problems) {
     match (&measure.service, measure.of.needs_service()) {
         (None, true) => drop(problems.at_value(&place.join("of"), "of which service? add `service`")),
@@ -434,12 +551,30 @@ fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &
         }
         _ => {}
     }
+    named(
+        measure.of.needs_flow(),
+        "flow",
+        measure.flow.as_deref(),
+        Flow::ALL.iter().map(|it| it.name()),
+        place,
+        problems,
+    );
+    let stocks = StockName::ALL.iter().map(|it| it.name());
+    named(measure.of.needs_stock(), "stock", measure.stock.as_deref(), stocks, place, problems);
+    if measure.of == Quantity::PatientShare && scenario.slo.patient.is_none() {
+        problems.at_value(&place.join("of"), "how patient? the scenario has no `slo.patient`");
+    }
+    span(scenario, measure, place, problems);
     let of_a_trigger = matches!(measure.window, Window::Before | Window::During | Window::After);
     if of_a_trigger && scenario.timeline.is_empty() {
         let message = "there is no trigger that a part of the run could lie before, during or after";
         problems.at_value(&place.join("window"), message).help("write last_minute or all");
     }
-    match (measure.at_least, measure.at_most) {
+    bounds(measure.at_least, measure.at_most, place, problems);
+}
+
+fn bounds(at_least: Option<f64>, at_most: Option<f64>, place: &Path, problems: &mut Problems) {
+    match (at_least, at_most) {
         (None, None) => drop(problems.at_key(place, "within which bounds? add `at_least` or `at_most`")),
         (Some(low), Some(high)) if low > high => {
             problems.at_value(&place.join("at_most"), format!("is below at_least, which is {low}"));

@@ -41,6 +41,10 @@ pub struct Lever {
     /// Services to restart, losing all that is inside. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
+    /// Work to end because it is old, as somebody does who kills long queries: once, at the moment of the lever.
+    /// None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Kill>,
     /// Further steps, each some time after the lever was pulled. None if absent.
     #[serde(default)]
     pub then: Vec<Step>,
@@ -58,6 +62,19 @@ pub struct Step {
     /// Services to restart. None if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
+    /// Work to end because it is old. None if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Kill>,
+}
+
+/// An end to old work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kill {
+    /// At which services, by name.
+    pub services: Vec<String>,
+    /// Work that came in at least this long ago ends in an error, such as 30s; 0s ends all of it.
+    pub older_than: Dur,
 }
 
 /// A restart of services.

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod levers;
+pub mod loops;
 pub mod overrides;
 pub mod paths;
 pub mod read;
@@ -19,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use levers::{Lever, Mode};
+pub use loops::Loop;
 pub use triggers::Trigger;
 
 use crate::claims::ClaimBody;
@@ -63,6 +65,11 @@ pub struct Scenario {
     /// The causal loops of the incident, by name. None if absent.
     #[serde(default)]
     pub loops: IndexMap<String, Loop>,
+    /// What the variables of the loops are measured by: `load: client.attempts` (a flow), `queue: api.queue`
+    /// (a stock's level), `latency: api.queue.time` (the mean time in a stock). The same name means the same
+    /// in all loops. Loops are drawn and not measured if absent.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub variables: IndexMap<String, String>,
     /// Sentences that are measured again by every check, each with what it says. None if absent.
     #[serde(default)]
     pub claims: Vec<IndexMap<String, ClaimBody>>,
@@ -101,34 +108,10 @@ impl Kind {
 pub struct Slo {
     /// Answered correctly within this time from when the user was due, such as 3s.
     pub latency: Dur,
-}
-
-/// A causal loop: variables and signs, as `load (+) latency (+) timeouts (+) retries (+)`; each sign is that
-/// of the link to the next variable, the last one leads back to the first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Loop {
-    /// In a few words.
-    pub title: String,
-    /// The variables with the signs of their links, two at least: `- load (+)`.
-    pub links: Vec<String>,
-}
-
-impl Loop {
-    /// Variables and signs; `None` if a link is not written as `variable (+)` or `variable (-)`.
-    pub fn parse(&self) -> Option<Vec<(String, char)>> {
-        self.links.iter().map(|link| Loop::link(link)).collect()
-    }
-
-    fn link(link: &str) -> Option<(String, char)> {
-        let (name, sign) = link.trim().rsplit_once(' ')?;
-        let sign = match sign {
-            "(+)" => '+',
-            "(-)" => '-',
-            _ => return None,
-        };
-        Some((name.trim().to_owned(), sign))
-    }
+    /// A longer time of more patient users, such as 10s: how many are answered within it can be claimed
+    /// (`patient_share`). No verdict is made from it. Not measured if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<Dur>,
 }
 
 impl Scenario {
@@ -138,6 +121,11 @@ impl Scenario {
         let from = self.timeline.iter().map(|trigger| trigger.from.0).min()?;
         let ends: Option<Vec<Duration>> = self.timeline.iter().map(Trigger::end).collect();
         Some((from, ends.and_then(|ends| ends.into_iter().max())))
+    }
+
+    /// The names of the classes of requests, in their order.
+    pub fn class_names(&self) -> Vec<String> {
+        self.load.classes.keys().cloned().collect()
     }
 
     /// Width of the bins by which good shares are judged, in whole seconds: at least 5 s and 200 arrivals.

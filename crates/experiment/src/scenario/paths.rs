@@ -195,7 +195,7 @@ fn at_nearest(
 }
 
 /// Goes on from `path` as `text` says: `a.b[0].c`.
-pub(super) fn below(mut path: Path, text: &str) -> Path {
+pub(crate) fn below(mut path: Path, text: &str) -> Path {
     for part in text.split('.') {
         let (name, indices) = part.split_once('[').unwrap_or((part, ""));
         if !name.is_empty() {
@@ -324,6 +324,10 @@ fn service_shape() -> &'static Value {
 
 /// The shape of one field of `shape`, which is that of the setting `of`.
 fn inside(shape: &'static Value, field: &str, of: &str) -> Result<&'static Value, Sentence> {
+    if let Some(any) = shape.get("additionalProperties").filter(|inner| inner.is_object()) {
+        // A map: whatever name stands there has this shape.
+        return Ok(any);
+    }
     let fields = fields_of(shape);
     if fields.is_empty() {
         return Err((format!("`{of}` has no fields: it is a value by itself"), None));
@@ -362,7 +366,10 @@ fn full_path<'a>(service: &str, segments: &[&'a str]) -> Result<Vec<&'a str>, Se
         return Err((format!("`{service}` is a whole service"), Some(help)));
     };
     match first {
-        "calls" => return Err(("who calls whom cannot change while it runs".to_owned(), None)),
+        "calls" | "standby" => {
+            let help = "`route` can: it sends calls of a class to a service that stands by";
+            return Err(("who calls whom cannot change while it runs".to_owned(), Some(help.to_owned())));
+        }
         "with" => {
             let rest = segments[1..].join(".");
             let rest = if rest.is_empty() { "retry".to_owned() } else { rest };
@@ -380,7 +387,11 @@ fn full_path<'a>(service: &str, segments: &[&'a str]) -> Result<Vec<&'a str>, Se
         return Ok(std::iter::once("with").chain(segments.iter().copied()).collect());
     }
     let known = ServiceSettings::FIELDS.iter().chain(Policies::NAMES).copied();
-    Err(unknown("setting or policy", first, known.filter(|name| !["with", "calls"].contains(name))))
+    Err(unknown(
+        "setting or policy",
+        first,
+        known.filter(|name| !["with", "calls", "standby"].contains(name)),
+    ))
 }
 
 fn put(tree: &mut Value, fields: &[&str], value: &Value, path: &str) -> Result<(), Sentence> {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use pumphandle_core::units::FORMATS;
 use pumphandle_policy::check_patience;
 use schemars::transform::RecursiveTransform;
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::document::Formats;
@@ -14,13 +14,16 @@ use crate::scenario::Scenario;
 
 /// The JSON Schema of scenario files.
 pub fn schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
-        let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<Scenario>();
-        schema.insert("title".to_owned(), "A Pumphandle scenario".into());
-        schema.to_value()
-    });
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of::<Scenario>("A Pumphandle scenario"));
     &SCHEMA
+}
+
+/// The JSON Schema of other files of the same kind.
+pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+    let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
+    schema.to_value()
 }
 
 /// Optional fields are left out, never written as null.

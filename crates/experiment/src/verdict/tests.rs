@@ -51,7 +51,10 @@ fn seed(judged: Judged) -> SeedOutcome {
         standing_degraded: judged,
         good_share: BTreeMap::new(),
         goodput: BTreeMap::new(),
+        patient_share: BTreeMap::new(),
+        wait_s: BTreeMap::new(),
         services: Vec::new(),
+        peaks: Vec::new(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What is tried again, when, how often, and under which keys.
 
+use std::sync::Mutex;
+
 use proptest::prelude::*;
-use pumphandle_core::time::{now, simulate};
+use pumphandle_core::call::AdviceSlot;
+use pumphandle_core::time::simulate;
 
 use super::*;
 use crate::testing::*;
@@ -184,4 +187,125 @@ fn a_caller_who_leaves_during_a_pause_is_no_longer_backing_off() {
         assert_eq!((rig.script.asked().len(), rig.flow(Flow::Retries)), (1, 0));
     })
     .unwrap();
+}
+
+// === Advice
+
+/// Refuses with each of these, then answers.
+fn refusing(advice: Vec<Option<Advice>>) -> Script {
+    Script::new(move |n, call| {
+        let Some(advice) = advice.get(n) else { return (millis(1), FINE) };
+        if let (Some(slot), Some(advice)) = (&call.advice, advice) {
+            slot.leave(*advice);
+        }
+        (millis(1), Err(CallError::Overloaded))
+    })
+}
+
+fn after(ms: u64) -> Option<Advice> {
+    Some(Advice::RetryAfter(millis(ms)))
+}
+
+const HEEDING: &str = r#"{"retry": {"attempts": 4, "honour_advice": true,
+    "backoff": {"up_to": "10ms", "jitter": "none"}}}"#;
+
+#[test]
+fn a_call_waits_as_long_as_it_is_advised_to_and_its_pause_on_top() {
+    let script = refusing(vec![after(500), None, after(0)]);
+    simulate(async {
+        let rig = Rig::new(HEEDING, &script);
+        assert_eq!(rig.call(0).await, FINE);
+        // 1 + 500 + 10, then 1 + 10, then 1 + 0 + 10.
+        assert_eq!(script.times(), [0, 511, 522, 533].map(at_ms));
+        assert_eq!((rig.flow(Flow::AdviceHeeded), rig.stock(StockName::BackingOff).level), (1, 0));
+    })
+    .unwrap();
+}
+
+#[test]
+fn one_who_is_told_not_to_come_back_does_not_and_passes_it_on() {
+    let script = refusing(vec![after(5), Some(Advice::DoNotRetry)]);
+    simulate(async {
+        let rig = Rig::new(HEEDING, &script);
+        let slot = Arc::new(AdviceSlot::default());
+        let call = Call { advice: Some(Arc::clone(&slot)), ..Call::arriving(0) };
+        assert_eq!(rig.send(call).await, Err(CallError::Overloaded));
+        assert_eq!((script.asked().len(), slot.read()), (2, Some(Advice::DoNotRetry)));
+    })
+    .unwrap();
+}
+
+#[test]
+fn nobody_waits_for_an_attempt_that_would_come_too_late() {
+    let own = HEEDING.replacen('{', r#"{"deadline": "100ms","#, 1);
+    for (advised, attempts, end) in [(80, 2, 92), (99, 1, 1), (5_000, 1, 1)] {
+        let script = refusing(vec![after(advised)]);
+        assert_eq!((one_call(&own, &script).1, script.asked().len()), (at_ms(end), attempts), "{advised}");
+        // With a deadline that travels, and none of its own.
+        let script = refusing(vec![after(advised)]);
+        simulate(async {
+            let rig = Rig::new(HEEDING, &script);
+            let _ = rig.send(Call { deadline: Some(at_ms(100)), ..Call::arriving(0) }).await;
+            assert_eq!((now(), script.asked().len()), (at_ms(end), attempts), "{advised}");
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn advice_is_not_heeded_unless_asked_for_nor_beside_an_error_that_is_no_refusal() {
+    let plain = HEEDING.replace("true", "false");
+    for (json, error) in [(plain.as_str(), CallError::Overloaded), (HEEDING, CallError::Failed)] {
+        let script = Script::new(move |_, call| {
+            if let Some(slot) = &call.advice {
+                slot.leave(Advice::DoNotRetry);
+            }
+            (millis(1), Err(error))
+        });
+        assert_eq!(one_call(json, &script), (Err(error), at_ms(34)));
+        assert_eq!(script.asked().len(), 4);
+    }
+}
+
+#[test]
+fn late_advice_for_an_attempt_that_was_given_up_does_not_reach_the_next_one() {
+    // The first attempt times out; what it is advised then concerns nobody.
+    let first: Arc<Mutex<Option<Arc<AdviceSlot>>>> = Arc::default();
+    let kept = Arc::clone(&first);
+    let script = Script::new(move |n, call| match n {
+        0 => {
+            *kept.lock().unwrap() = call.advice.clone();
+            (NEVER, FINE)
+        }
+        1 => {
+            kept.lock().unwrap().as_ref().unwrap().leave(Advice::DoNotRetry);
+            (millis(1), Err(CallError::Overloaded))
+        }
+        _ => (millis(1), FINE),
+    });
+    let json = HEEDING.replacen('{', r#"{"attempt_timeout": "50ms","#, 1);
+    assert_eq!(one_call(&json, &script).0, FINE);
+    assert_eq!(script.asked().len(), 3);
+}
+
+proptest! {
+    /// No attempt before its time, whatever is advised, and nothing left behind by callers who leave.
+    #[test]
+    fn no_attempt_comes_before_it_was_advised_to(
+        advice in prop::collection::vec(prop::option::of(0_u64..200), 0..5), patience in prop::option::of(0_u64..300),
+    ) {
+        let script = refusing(advice.iter().map(|ms| ms.and_then(after)).collect());
+        simulate(async {
+            let rig = Rig::new(HEEDING, &script);
+            let outcome = rig.call_for(0, patience.map_or(NEVER, millis)).await;
+            prop_assert!(patience.is_some() || outcome.is_some());
+            let times = script.times();
+            for (i, pair) in times.windows(2).enumerate() {
+                let advised = advice.get(i).copied().flatten().unwrap_or(0);
+                prop_assert_eq!(pair[1].since(pair[0]), millis(1 + advised + 10));
+            }
+            prop_assert_eq!((script.active(), rig.stock(StockName::BackingOff).level), (0, 0));
+            Ok(())
+        }).unwrap()?;
+    }
 }

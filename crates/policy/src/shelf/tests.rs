@@ -20,6 +20,9 @@ const ALL_OFF: &str = r#"{
     "deadline": "off", "propagate_deadline": false, "attempt_timeout": "off", "query_timeout": "off",
     "retry": {"enabled": false, "attempts": 9, "backoff": {"up_to": "1s"}},
     "retry_budget": {"enabled": false, "share_of_active": {"share": 0}},
+    "hedge": {"enabled": false, "after": "1ms"},
+    "bulkhead": {"enabled": false, "calls": 1},
+    "throttle": {"enabled": false, "k": 1},
     "breaker": {"enabled": false, "consecutive": 1},
     "pool": {"enabled": false, "size": 1}
 }"#;
@@ -138,20 +141,23 @@ fn a_query_timeout_travels_with_every_attempt() {
     assert_eq!(kills, [Some(millis(250)); 2]);
 }
 
-#[test]
-fn load_shedding_refuses_the_first_one_too_many() {
-    let shed = |json| serde_json::from_str::<crate::load_shed::LoadShed>(json).unwrap();
-    let on = shed(r#"{"inside": 3}"#);
-    assert_eq!([2, 3, 4].map(|inside| on.refuses(inside)), [false, true, true]);
-    assert!(!shed(r#"{"inside": 3, "enabled": false}"#).refuses(u64::MAX));
-}
-
 // === The order of the shelf
 
 #[test]
 fn a_call_meets_the_policies_in_the_order_of_the_shelf() {
     let place = |name| Policies::NAMES.iter().position(|it| *it == name).expect(name);
-    let order = ["deadline", "retry", "breaker", "attempt_timeout", "pool", "query_timeout"].map(place);
+    let order = [
+        "deadline",
+        "retry",
+        "hedge",
+        "bulkhead",
+        "throttle",
+        "breaker",
+        "attempt_timeout",
+        "pool",
+        "query_timeout",
+    ]
+    .map(place);
     assert!(order.is_sorted(), "{:?}", Policies::NAMES);
 }
 
@@ -199,6 +205,13 @@ fn settings_that_cannot_work_are_refused_with_the_path_and_the_reason() {
             "either",
         ),
         (r#"{"pool": {"size": 0}}"#, "pool.size", "at least one"),
+        (r#"{"bulkhead": {"calls": 0}}"#, "bulkhead.calls", "at least one"),
+        (r#"{"throttle": {"window": "0s"}}"#, "throttle.window", "nothing in it"),
+        (r#"{"throttle": {"on": []}}"#, "throttle.on", "never act"),
+        (r#"{"hedge": {}}"#, "hedge", "`after` a time"),
+        (r#"{"hedge": {"after": "1s", "percentile": 0.5}}"#, "hedge", "`after` a time"),
+        (r#"{"hedge": {"after": "0s"}}"#, "hedge.after", "twice at once"),
+        (r#"{"hedge": {"percentile": 1}}"#, "hedge.percentile", "between 0% and 100%"),
     ] {
         let wrong = policies(json).check();
         assert_eq!(wrong.len(), 1, "{json}: {wrong:?}");
@@ -221,8 +234,11 @@ const FULL: &str = r#"{
         "backoff": {"up_to": "1s", "first": "100ms", "factor": 1.5, "jitter": "decorrelated"},
         "on": ["timeout", "overloaded", "breaker_open", "pool_timeout", "killed", "failed", "disconnected",
                "expired", "limited"],
-        "share": 0.5},
+        "share": 0.5, "honour_advice": true},
     "retry_budget": {"enabled": true, "token_bucket": {"deposit": 0.1, "per": "success", "capacity": 5}},
+    "hedge": {"enabled": true, "after": "200ms", "at_most": 2, "share": 0.25, "burst": 7},
+    "bulkhead": {"enabled": true, "calls": 10, "max_wait": "100ms"},
+    "throttle": {"enabled": true, "k": 1.5, "window": "30s", "on": ["overloaded", "timeout"]},
     "breaker": {"enabled": true, "failure_rate": 0.5, "consecutive": 5, "failures": 7,
         "slow": {"over": "250ms", "rate": 0.25}, "window": "10s", "minimum": 20, "open_for": "5s",
         "probes": 3, "fallback": true},
@@ -276,7 +292,7 @@ fn a_field_that_nobody_knows_is_refused_wherever_it_stands() {
     with_stray_fields(&serde_json::from_str(FULL).unwrap(), "", &mut all);
     let other_kind = r#"{"retry_budget": {"share_of_active": {"share": 0.2, "at_least": 3}}}"#;
     with_stray_fields(&serde_json::from_str(other_kind).unwrap(), "", &mut all);
-    assert_eq!(all.len(), 11, "every object of the settings");
+    assert_eq!(all.len(), 14, "every object of the settings");
     for (path, json) in all {
         let refused = serde_json::from_value::<Policies>(json).expect_err(&path).to_string();
         assert!(refused.contains("enabeld"), "{path}: {refused}");

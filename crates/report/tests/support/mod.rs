@@ -339,24 +339,66 @@ fn causal_loops() -> Vec<CausalLoop> {
         };
         (0..vars.len()).map(link).collect()
     };
+    let variables = ["load on the api", "latency", "timeouts", "retries"];
     vec![
         CausalLoop {
             name: "R1".into(),
             title: "the storm feeds itself".into(),
             reinforcing: true,
-            links: links(&["load on the api", "latency", "timeouts", "retries"], "++++", "++++"),
-            gain: Some(3.9),
-            gain_how: "one extra attempt per second returns as this many a turn later".into(),
+            links: links(&variables, "++++", "+?++"),
+            gain: Some(0.75),
+            gain_how: "by twins".into(),
+            phases: vec![
+                loop_phase(&variables, "before", "before the trigger", [0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]),
+                loop_phase(&variables, "after", "long after it", [3.1, 2.9, 3.3], [4.1, 0.004, 0.1, 3.1]),
+            ],
+            warnings: vec!["R1 reinforces, and nothing here is said to hold it".into()],
         },
         CausalLoop {
             name: "B3".into(),
             title: "the breaker sheds load".into(),
             reinforcing: false,
-            links: links(&["timeouts", "breaker open", "load on the api"], "+-+", "+-?"),
+            links: links(&["timeouts", "breaker open", "load on the api"], "+-+", "++?"),
             gain: None,
             gain_how: String::new(),
+            phases: Vec::new(),
+            warnings: Vec::new(),
         },
     ]
+}
+
+fn loop_phase(names: &[&str], phase: &str, when: &str, back: [f64; 3], per_user: [f64; 4]) -> LoopPhase {
+    let interval = |mean: f64, low: f64, high: f64, unit: &str| Interval {
+        unit: unit.into(),
+        mean,
+        low,
+        high,
+        n: 5,
+        method: "Fieller, paired".into(),
+    };
+    let variable = |(name, value): (&&str, f64)| LoopVariable {
+        name: (*name).into(),
+        source: "client.attempts".into(),
+        per_user: Some(interval(
+            value,
+            value - 0.25,
+            value + 0.25,
+            if *name == "latency" { "s" } else { "" },
+        )),
+    };
+    LoopPhase {
+        phase: phase.into(),
+        when: when.into(),
+        watched_s: [30.0, 60.0],
+        users: 100,
+        within_s: 5.0,
+        comes_back: Some(interval(back[0], back[1], back[2], "per unit put in")),
+        gain: None,
+        half_back_s: None,
+        over: true,
+        variables: names.iter().zip(per_user).map(variable).collect(),
+        signs: vec![Some('+'), None, Some('+'), Some('+')],
+    }
 }
 
 fn claims() -> Vec<Claim> {
@@ -436,6 +478,8 @@ pub fn story() -> Story {
         windows_s: Windows { trigger: Some(TRIGGER), pull: Some(PULL), end: SECONDS as f64, bin: 5.0 },
         arms,
         claims: claims(),
+        stocks: Vec::new(),
+        loops: Vec::new(),
     };
     let settings = [
         ("client.attempt_timeout", "1 s"),

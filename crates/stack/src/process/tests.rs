@@ -51,7 +51,8 @@ fn settings() -> StackSettings {
 }
 
 fn start(service: &str, seed: u64, callee: SocketAddr) -> (Arc<Process>, SocketAddr) {
-    let process = Arc::new(Process::start(settings(), service, seed, |_| callee.to_string()).unwrap());
+    let process =
+        Arc::new(Process::start(settings(), service, Vec::new(), seed, |_| callee.to_string()).unwrap());
     let listener = listen_at(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     process.listen(listener);

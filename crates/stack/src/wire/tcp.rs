@@ -32,6 +32,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pumphandle_core::call::AdviceSlot;
 use pumphandle_core::time::{self, Order, now};
 use pumphandle_core::{Answering, Call, CallError, Outcome, Service};
 use tokio::net::{TcpListener, TcpStream};
@@ -246,7 +247,8 @@ impl Port {
         match message::read_request(request.headers(), now()) {
             Some(mut call) => {
                 call.caller = self.callers.take(call.path);
-                message::response(self.door.call(call).await)
+                let advice = Arc::clone(call.advice.insert(Arc::default()));
+                message::response(self.door.call(call).await, advice.read())
             }
             None => message::not_a_call(),
         }
@@ -272,7 +274,8 @@ impl Service for TcpLine {
     fn call(&self, mut call: Call) -> Answering<'_> {
         Box::pin(async move {
             let in_transit = self.callers.sending(call.path, call.caller.take());
-            let outcome = self.ask(message::request(&call, &self.host, now())).await;
+            let request = message::request(&call, &self.host, now());
+            let outcome = self.ask(request, call.advice.as_deref()).await;
             in_transit.answered();
             outcome
         })
@@ -282,11 +285,14 @@ impl Service for TcpLine {
 impl TcpLine {
     /// Sends `request` and waits for the answer. The connection belongs to this future until the answer is
     /// there, so a caller that leaves before closes it, and no later call can get the answer.
-    async fn ask(&self, request: Request<Empty<Bytes>>) -> Outcome {
+    async fn ask(&self, request: Request<Empty<Bytes>>, advice: Option<&AdviceSlot>) -> Outcome {
         let mut connection = self.connection().await?;
         match connection.send_request(request).await {
             Ok(response) => {
                 self.idle().push(connection);
+                if let (Some(slot), Some(advice)) = (advice, message::read_advice(response.headers())) {
+                    slot.leave(advice);
+                }
                 message::read_response(&response)
             }
             Err(_) => Err(CallError::Disconnected),

@@ -2,9 +2,10 @@
 
 use std::future::{Future, pending};
 
+use pumphandle_core::call::Criticality;
 use pumphandle_core::meter::{Flow, Meter, StockName};
 use pumphandle_core::time::{Origin, now, timeout};
-use pumphandle_core::{Dur, Reply, Time, World};
+use pumphandle_core::{Class, Dur, Reply, Time, World};
 
 use super::*;
 use crate::disturbance::{Disturbance, Hold};
@@ -189,8 +190,12 @@ fn every_error_survives_the_round_trip() {
 #[test]
 fn the_limits_of_a_call_arrive_with_it() {
     on_the_real_clock(async {
-        let limits = |call: &Call| (call.arrival, call.path, call.deadline.is_some(), call.kill_after);
+        let limits = |call: &Call| {
+            (call.arrival, call.path, call.class, call.criticality, call.deadline.is_some(), call.kill_after)
+        };
         let mut sent = Call::arriving(3);
+        sent.class = Class(2);
+        sent.criticality = Criticality::Sheddable;
         let deadline = Time::from_nanos(3_600_000_000_000);
         sent.deadline = Some(deadline);
         sent.kill_after = Some(Duration::from_nanos(987_654_321));
@@ -341,5 +346,71 @@ fn two_hundred_calls_at_once_get_their_own_answers() {
         }
         assert!(tcp.connections() <= 200);
         assert_eq!(tcp.machine_faults(), 0);
+    });
+}
+
+// === on both wires ===
+
+/// client -> api -> db, where the client heeds advice and the database refuses everything: what the client
+/// comes to, the attempts that reached the api and the database, and how often the client heeded.
+async fn advised(tcp: bool, advice: &str, api_heeds: bool) -> (Outcome, [u64; 3]) {
+    let heeding = r#"{"retry": {"attempts": 3, "honour_advice": true}}"#;
+    let mut settings = three_services(false);
+    settings["client"].with = serde_json::from_str(heeding).unwrap();
+    if api_heeds {
+        settings["api"].with = serde_json::from_str(heeding).unwrap();
+    }
+    settings["db"].load_shed = Some(serde_json::from_str(r#"{"inside": 0}"#).unwrap());
+    settings["db"].advice = Some(serde_json::from_str(advice).unwrap());
+    let wire = Arc::new(Tcp::default());
+    let stack = if tcp {
+        Stack::start_on(World::new(1, false), &settings, wire.wiring())
+    } else {
+        Stack::start(World::new(1, false), &settings)
+    };
+    let outcome = stack.entry().call(Call::arriving(0)).await;
+    let counted = [("api", Flow::Arrived), ("db", Flow::Arrived), ("client", Flow::AdviceHeeded)];
+    (outcome, counted.map(|(service, it)| flow(&meter(&stack, service), it)))
+}
+
+#[test]
+fn advice_is_heeded_and_passed_on_alike_on_both_wires() {
+    let never = r#"{"do_not_retry": true}"#;
+    let soon = r#"{"retry_after": "2ms"}"#;
+    for (advice, api_heeds, expected) in [
+        // Passed on by an api that makes one attempt.
+        (never, false, [1, 1, 1]),
+        (soon, false, [3, 3, 2]),
+        // Passed on by an api that heeds it too: it has used up its own attempts every time.
+        (never, true, [1, 1, 1]),
+        (soon, true, [3, 9, 2]),
+    ] {
+        let over_tcp = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&over_tcp);
+        on_the_real_clock(async move {
+            let came_to = advised(true, advice, api_heeds).await;
+            *seen.lock().unwrap() = Some(came_to);
+        });
+        // A thread of a real run has no simulation.
+        let simulated = std::thread::spawn(move || time::simulate(advised(false, advice, api_heeds)));
+        let in_memory = simulated.join().unwrap().unwrap();
+        assert_eq!(in_memory, (Err(CallError::Overloaded), expected), "{advice}");
+        assert_eq!(over_tcp.lock().unwrap().take(), Some(in_memory), "{advice}");
+    }
+}
+
+#[test]
+fn nobody_comes_back_before_the_advised_time_on_either_wire() {
+    let soon = r#"{"retry_after": "30ms"}"#;
+    let (_, took) = time::simulate(async {
+        let came_to = advised(false, soon, false).await;
+        (came_to, now())
+    })
+    .unwrap();
+    assert_eq!(took, Time::from_nanos(60_000_000));
+    on_the_real_clock(async {
+        let begun = now();
+        let _ = advised(true, soon, false).await;
+        assert!(now().since(begun) >= Duration::from_millis(60));
     });
 }
