@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["pumphandle-core", "pumphandle-policy", "pumphandle-stack", "pumphandle-load"],
     ),
     ("pumphandle-report", &["pumphandle-experiment"]),
-    ("pumphandle-console", &["pumphandle-core"]),
+    ("pumphandle-console", &["pumphandle-core", "pumphandle-experiment"]),
     ("pumphandle", &["pumphandle-core", "pumphandle-experiment", "pumphandle-report", "pumphandle-console"]),
 ];
 

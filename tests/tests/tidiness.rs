@@ -117,7 +117,7 @@ fn only_the_core_and_the_real_run_name_the_clock_of_tokio() {
     only_in(
         &[
             ("crates/core/src/time/mod.rs", "the one place that names a clock"),
-            ("crates/console/src/server.rs", "serves pages, below no arm"),
+            ("crates/console/src/http.rs", "serves pages, below no arm"),
             ("crates/experiment/src/run/real_clock.rs", "looks now and then whether it was interrupted"),
         ],
         |line| line.contains("tokio::time"),

@@ -20,6 +20,28 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Measure every claim again: for CI.
     Check(CheckArguments),
+    /// Run one service of a scenario as a process of its own.
+    Serve(ServeArguments),
+    /// Start a trigger in a running stack.
+    Trigger(TriggerArguments),
+    /// End a trigger in a running stack, or all of them.
+    Calm(CalmArguments),
+    /// Pull a lever in a running stack.
+    Pull(LeverArguments),
+    /// Put back what a lever has changed.
+    Unpull(LeverArguments),
+    /// Change settings of a running stack.
+    Set(SetArguments),
+    /// A running stack back to what its scenario says, with nothing inside.
+    Reset(ResetArguments),
+    /// What runs in a stack, and how it differs from its scenario.
+    State(StackArguments),
+    /// Ask an admin port whether its service is up: for health checks of containers.
+    Healthcheck {
+        /// The address of the admin port.
+        #[arg(default_value = "http://127.0.0.1:9100")]
+        url: String,
+    },
     /// Map how an incident ends over two settings: stable, vulnerable, metastable.
     Sweep(SweepArguments),
     /// Search along one setting for the value at which the end changes.
@@ -77,6 +99,12 @@ pub(crate) struct RunArguments {
     /// Change any value of the scenario: db.workers=20, load.arrivals.poisson=80/s.
     #[arg(long, value_name = "PATH=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Run against services that are running: NAME=URL, as control=http://control-{service}:9100, or with the
+    /// URLs of all admin ports, separated by commas. Once for the control, and once for every lever.
+    #[arg(long, value_name = "NAME=URL", conflicts_with = "clock")]
+    pub(crate) stack: Vec<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenArguments,
     /// Measure the causal loops of the control by twins with a few more users. Default: where it makes the run
     /// less than 10 % longer, as with --all.
     #[arg(long)]
@@ -94,6 +122,104 @@ pub(crate) struct RunArguments {
     /// Runs at a time. Default: one per processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Which service of the scenario.
+    pub(crate) service: String,
+    /// A name of `pumphandle list`, or a path. The same for every service of a stack.
+    #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
+    pub(crate) scenario: String,
+    /// The name of the stack, as metrics show it: control, treatment.
+    #[arg(long, value_name = "NAME", default_value = "control")]
+    pub(crate) stack: String,
+    /// The seed of its draws. The same for every service of a twin; a run may give another.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Where a called service is found, SERVICE=HOST:PORT; may be repeated. Or a rule for all of them with
+    /// {service} in it. Default: {service}:7000.
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) at: Vec<String>,
+    /// Where calls are taken. Whoever reaches it can cause load: keep it on the stack's own network.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7000")]
+    pub(crate) data: std::net::SocketAddr,
+    /// Where /metrics, /healthz and the control API are. Other than loopback it needs a token.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
+    pub(crate) admin: std::net::SocketAddr,
+    /// A further name by which the admin port may be reached; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    /// Change any value of the scenario: db.workers=20. The same for every service of a stack.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// A file with the token that changes need. Default: the environment variable PUMPHANDLE_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StackArguments {
+    /// The admin ports of the stack: http://control-{service}:9100, or all of them, separated by commas.
+    #[arg(long, value_name = "URL")]
+    pub(crate) stack: String,
+    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where {service} stands in URLs;
+    /// otherwise the stack says it.
+    #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
+    pub(crate) scenario: Option<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArguments {
+    /// A trigger of the scenario.
+    pub(crate) trigger: String,
+    /// How long it lasts, instead of what the file says.
+    #[arg(long = "for", value_name = "D", value_parser = Dur::parse)]
+    pub(crate) lasts: Option<Dur>,
+    #[command(flatten)]
+    pub(crate) stack: StackArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalmArguments {
+    /// The trigger. Default: all that act.
+    pub(crate) trigger: Option<String>,
+    #[command(flatten)]
+    pub(crate) stack: StackArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeverArguments {
+    /// A lever of the scenario.
+    pub(crate) lever: String,
+    #[command(flatten)]
+    pub(crate) stack: StackArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetArguments {
+    /// What to change: api.workers=20, or api.workers=null for what the scenario says. All at once per service.
+    #[arg(value_name = "PATH=VALUE", required = true)]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) stack: StackArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetArguments {
+    /// Go on with the draws of this seed.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) stack: StackArguments,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ mod compare;
 mod doctor;
 mod events;
 mod folder;
+mod hands;
 mod laws;
 mod map;
 mod progress;
@@ -17,6 +18,8 @@ mod run;
 mod scenarios;
 mod screen;
 mod sensitivity;
+mod serve;
+mod stacks;
 
 use std::process::ExitCode;
 
@@ -51,6 +54,15 @@ fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Trigger(arguments) => hands::trigger(&arguments),
+        Command::Calm(arguments) => hands::calm(&arguments),
+        Command::Pull(arguments) => hands::pull(&arguments),
+        Command::Unpull(arguments) => hands::unpull(&arguments),
+        Command::Set(arguments) => hands::set(&arguments),
+        Command::Reset(arguments) => hands::reset(&arguments),
+        Command::State(arguments) => hands::state(&arguments),
+        Command::Healthcheck { url } => hands::healthcheck(&url),
         Command::Sweep(arguments) => map::sweep(&arguments),
         Command::Threshold(arguments) => map::threshold(&arguments),
         Command::Sensitivity(arguments) => sensitivity::sensitivity(&arguments),

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::args::{PointArguments, SweepArguments, ThresholdArguments, threads};
 use crate::progress::{Progress, stop_flag};
-use crate::run::{change, lever, machine, quoted};
+use crate::run::{lever, machine, quoted};
 use crate::{End, folder, scenarios, screen};
 
 pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<End> {
@@ -83,7 +83,7 @@ fn prepare(scenario: &str, point: &PointArguments) -> anyhow::Result<(Checked, A
     checked.scenario.levers.retain(|name, _| measured(name));
     checked.scenario.known_to_work = None;
     checked.scenario.claims.clear();
-    change(&mut checked, &point.set)?;
+    scenarios::change(&mut checked, &point.set)?;
     Ok((checked, Arm { lever }))
 }
 

@@ -13,28 +13,32 @@ use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
 use pumphandle_experiment::presets as experiment_presets;
 use pumphandle_experiment::result::{Machine, Story};
+use pumphandle_experiment::run::real_clock::Health;
+use pumphandle_experiment::run::remote::{Controls, Tell};
 use pumphandle_experiment::scenario::read::Checked;
-use pumphandle_experiment::scenario::{Mode, Scenario, check, overrides};
+use pumphandle_experiment::scenario::{Mode, Scenario};
 use pumphandle_experiment::story::{self, Circumstances, SHOWN};
 
 use crate::args::{Clock, RunArguments, threads};
 use crate::progress::{Progress, stop_flag};
-use crate::{End, folder, scenarios, screen};
+use crate::{End, folder, scenarios, screen, serve, stacks};
 
 /// Seeds of a run in virtual time: enough for a majority to be shown (six of six), few enough to wait for.
 const SEEDS: u64 = 6;
 
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let mut checked = scenarios::load(&arguments.scenario)?;
-    change(&mut checked, &assignments(arguments))?;
+    scenarios::change(&mut checked, &assignments(arguments))?;
     let presets = presets(&mut checked.scenario, arguments)?;
     let arms = arms(&checked.scenario, arguments, &presets)?;
-    let count = arguments.seeds.unwrap_or(if arguments.clock == Clock::Real { 1 } else { SEEDS });
+    let loops = wants_loops(&checked.scenario, arguments, arms.len())?;
+    let stacks = stacks(&checked.scenario, &arms, arguments)?;
+    let in_real_time = arguments.clock == Clock::Real || !stacks.is_empty();
+    let count = arguments.seeds.unwrap_or(if in_real_time { 1 } else { SEEDS });
     let seeds: Vec<u64> = (0..count).map(|i| arguments.seed + i).collect();
     let stop = stop_flag();
     let keep_events = if arguments.events { arms.len() } else { usual_logs(&checked.scenario) };
     let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events, keep_series: true };
-    let loops = wants_loops(&checked.scenario, arguments, arms.len())?;
     let mut measured = Measured::new(&checked.scenario, arms, true);
     if loops {
         measured = measured.with_loops(&checked.scenario, &[0]);
@@ -42,6 +46,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let runs = seeds.len() as u64 * measured.runs_per_seed() as u64;
     let mut progress = Progress::new(runs, &checked.scenario.scenario);
     match arguments.clock {
+        _ if !stacks.is_empty() => against(&checked, &mut measured, &stacks, &seeds, &stop, &mut progress)?,
         Clock::Virtual => measured.extend(&checked.scenario, &seeds, &how, || progress.step()),
         Clock::Real => real(&checked.scenario, &mut measured, &seeds, &stop, &mut progress)?,
     }
@@ -55,19 +60,66 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     Ok(end(&story))
 }
 
+/// The running stacks of `--stack`, in the order of the arms; none without it.
+fn stacks(
+    scenario: &Scenario,
+    arms: &[ArmPlan],
+    arguments: &RunArguments,
+) -> anyhow::Result<Vec<(String, Arc<dyn Controls>)>> {
+    if arguments.stack.is_empty() {
+        return Ok(Vec::new());
+    }
+    if arguments.stack.len() != arms.len() {
+        let (stacks, arms) = (arguments.stack.len(), arms.len());
+        bail!("{stacks} stacks for {arms} arms: there is one for the control, and one for every --lever");
+    }
+    let token = serve::token(&arguments.token)?;
+    stacks::for_run(&arguments.stack, scenario, token.as_ref())
+}
+
+/// Against services that are running.
+fn against(
+    checked: &Checked,
+    measured: &mut Measured,
+    stacks: &[(String, Arc<dyn Controls>)],
+    seeds: &[u64],
+    stop: &Arc<AtomicBool>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    eprintln!("{} s in real time, {} stacks side by side", measured.timeline.end, stacks.len());
+    let tell: Tell = Arc::new(|sentence| eprintln!("  {sentence}"));
+    let ran = measured.extend_against(checked, stacks, seeds, stop, &tell, || progress.step());
+    match ran {
+        Ok(healths) => healths.iter().for_each(tell_health),
+        // What the seeds before it measured is worth keeping.
+        Err(wrong) if measured.seeds.is_empty() => return Err(stacks::of_stack("it", &wrong)),
+        Err(wrong) => measured.break_off(wrong),
+    }
+    Ok(())
+}
+
+fn tell_health(health: &Health) {
+    let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
+    let cpu =
+        health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
+    eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
+}
+
 /// Loops are measured without being asked where it makes the run at most this much longer.
 const LOOPS_COST: f64 = 0.1;
 
 /// Whether loops are measured: asked for, or as good as free.
 fn wants_loops(scenario: &Scenario, arguments: &RunArguments, arms: usize) -> anyhow::Result<bool> {
     let measurable = loops::measurable(scenario);
-    if arguments.loops && arguments.clock == Clock::Real {
-        bail!("loops are measured in virtual time only: leave out --loops or --clock real");
+    let in_real_time = arguments.clock == Clock::Real || !arguments.stack.is_empty();
+    if arguments.loops && in_real_time {
+        let other = if arguments.stack.is_empty() { "--clock real" } else { "--stack" };
+        bail!("loops are measured in virtual time only: leave out --loops or {other}");
     }
     if arguments.loops && !measurable {
         bail!("{} says of no loop by what its variables are measured: see `variables`", scenario.scenario);
     }
-    let cheap = arguments.clock == Clock::Virtual && loops::cost(scenario, arms) < LOOPS_COST;
+    let cheap = !in_real_time && loops::cost(scenario, arms) < LOOPS_COST;
     Ok(measurable && (arguments.loops || cheap))
 }
 
@@ -97,10 +149,7 @@ fn real(
         }
     };
     for health in measured.extend_in_real_time(scenario, seeds, stop, &started, || progress.step())? {
-        let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
-        let cpu =
-            health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
-        eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
+        tell_health(&health);
     }
     Ok(())
 }
@@ -110,26 +159,6 @@ fn real(
 fn usual_logs(scenario: &Scenario) -> usize {
     let users = scenario.load.base_rate().unwrap_or(100.0) * scenario.duration.secs_f64();
     if users <= 100_000.0 { 2 } else { 0 }
-}
-
-/// What the command line changes, checked again.
-pub(crate) fn change(checked: &mut Checked, assignments: &[String]) -> anyhow::Result<()> {
-    for assignment in assignments {
-        overrides::apply(&mut checked.scenario, assignment).map_err(anyhow::Error::msg)?;
-    }
-    let changed = !assignments.is_empty();
-    if changed {
-        // The claims are about the scenario as it is written.
-        checked.keep_claims(|_| false);
-        checked.scenario.claims.retain(|claim| !claim.is_empty());
-    }
-    let problems = check::check(&checked.scenario);
-    if changed && !problems.is_empty() {
-        let lines: Vec<String> =
-            problems.iter().map(|problem| format!("  {}: {}", problem.path, problem.message)).collect();
-        bail!("changed like that, {} cannot run:\n{}\nnothing was run", checked.file, lines.join("\n"));
-    }
-    Ok(())
 }
 
 /// Everything that the command line changes, as `path=value`.
@@ -199,7 +228,7 @@ fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall
     let again = command(arguments, seeds);
     let arm_seconds = measured.timeline.end as f64 * (measured.seeds.len() * measured.arms.len()) as f64;
     Circumstances {
-        clock: if arguments.clock == Clock::Real { "real" } else { "virtual" },
+        clock: if arguments.clock == Clock::Real || !arguments.stack.is_empty() { "real" } else { "virtual" },
         overrides: assignments(arguments),
         again,
         machine: machine(wall_s, measured.arms.iter().map(|arm| arm.attempts).sum(), arm_seconds),
@@ -221,6 +250,7 @@ fn command(arguments: &RunArguments, seeds: u64) -> String {
     if arguments.clock == Clock::Real {
         words.push("--clock real".to_owned());
     }
+    words.extend(arguments.stack.iter().map(|stack| format!("--stack {}", quoted(stack))));
     words.extend(arguments.duration.map(|duration| format!("--duration {duration}")));
     words.extend(arguments.pull.map(|pull| format!("--pull {pull}")));
     words.extend(arguments.set.iter().map(|set| format!("--set {}", quoted(set))));

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use pumphandle_experiment::document::suggest;
 use pumphandle_experiment::presets;
 use pumphandle_experiment::scenario::read::{self, Checked};
+use pumphandle_experiment::scenario::{check, overrides};
 use serde_json::json;
 
 use crate::args::ListArguments;
@@ -46,6 +47,26 @@ pub(crate) fn text(scenario: &str) -> anyhow::Result<(String, String)> {
 pub(crate) fn load(scenario: &str) -> anyhow::Result<Checked> {
     let (file, text) = text(scenario)?;
     Ok(read::read(&file, &text, screen::error_style())?)
+}
+
+/// Changes what a file says, by assignments of the command line, and checks it again.
+pub(crate) fn change(checked: &mut Checked, assignments: &[String]) -> anyhow::Result<()> {
+    for assignment in assignments {
+        overrides::apply(&mut checked.scenario, assignment).map_err(anyhow::Error::msg)?;
+    }
+    if assignments.is_empty() {
+        return Ok(());
+    }
+    // The claims are about the scenario as it is written.
+    checked.keep_claims(|_| false);
+    checked.scenario.claims.retain(|claim| !claim.is_empty());
+    let problems = check::check(&checked.scenario);
+    if !problems.is_empty() {
+        let lines: Vec<String> =
+            problems.iter().map(|problem| format!("  {}: {}", problem.path, problem.message)).collect();
+        bail!("changed like that, {} cannot run:\n{}\nnothing was run", checked.file, lines.join("\n"));
+    }
+    Ok(())
 }
 
 fn preset_name(file: &str) -> &str {

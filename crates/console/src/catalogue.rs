@@ -48,18 +48,28 @@ pub(crate) enum Source {
     Level(StockName),
     Inflow(StockName),
     Outflow(StockName),
+    /// A level over time: counted in nanoseconds, exported in seconds.
+    Integral(StockName),
     Breaker,
+    Replicas,
     ConcurrencyLimit,
 }
 
 impl Source {
+    /// Counted in nanoseconds, and exported in seconds.
+    pub(crate) fn is_time(self) -> bool {
+        matches!(self, Source::Nanos(_) | Source::Integral(_))
+    }
+
     pub(crate) fn read(self, meter: &Snapshot) -> u64 {
         match self {
             Source::Flow(flow) | Source::Nanos(flow) => meter.flow(flow),
             Source::Level(stock) => meter.stock(stock).level,
             Source::Inflow(stock) => meter.stock(stock).inflow,
             Source::Outflow(stock) => meter.stock(stock).outflow,
+            Source::Integral(stock) => u64::try_from(meter.stock(stock).integral).unwrap_or(u64::MAX),
             Source::Breaker => meter.breaker as u64,
+            Source::Replicas => meter.replicas,
             Source::ConcurrencyLimit => meter.concurrency_limit,
         }
     }
@@ -69,7 +79,7 @@ impl Source {
 pub fn catalogue() -> Vec<MetricSpec> {
     let flows = Flow::ALL.iter().map(|flow| of_flow(*flow));
     let stocks = StockName::ALL.iter().flat_map(|stock| of_stock(*stock));
-    flows.chain(stocks).chain([breaker(), concurrency_limit()]).collect()
+    flows.chain(stocks).chain([breaker(), replicas(), concurrency_limit()]).collect()
 }
 
 fn spec(name: String, kind: Kind, help: String, source: Source) -> MetricSpec {
@@ -88,7 +98,7 @@ fn of_flow(flow: Flow) -> MetricSpec {
     }
 }
 
-fn of_stock(stock: StockName) -> [MetricSpec; 3] {
+fn of_stock(stock: StockName) -> [MetricSpec; 4] {
     let (name, help) = (stock.name(), stock.help());
     let counted = |end: &str, what: &str, source| {
         spec(format!("{name}_{end}_total"), Kind::Counter, format!("{what}: {help}"), source)
@@ -97,6 +107,7 @@ fn of_stock(stock: StockName) -> [MetricSpec; 3] {
         spec(name.to_owned(), Kind::Gauge, help.to_owned(), Source::Level(stock)),
         counted("inflow", "Entered", Source::Inflow(stock)),
         counted("outflow", "Left", Source::Outflow(stock)),
+        counted("level_seconds", "Level times seconds; its rate is the mean level", Source::Integral(stock)),
     ]
 }
 
@@ -107,6 +118,11 @@ fn breaker() -> MetricSpec {
         Absent as u64, Closed as u64, HalfOpen as u64, Open as u64
     );
     spec("breaker_state".to_owned(), Kind::Gauge, help, Source::Breaker)
+}
+
+fn replicas() -> MetricSpec {
+    let help = "Identical instances of the service in this process.".to_owned();
+    spec("replicas".to_owned(), Kind::Gauge, help, Source::Replicas)
 }
 
 fn concurrency_limit() -> MetricSpec {
@@ -124,7 +140,7 @@ mod tests {
         let all = catalogue();
         let names: BTreeSet<_> = all.iter().map(|spec| spec.name.as_str()).collect();
         assert_eq!(names.len(), all.len());
-        assert_eq!(all.len(), Flow::ALL.len() + 3 * StockName::ALL.len() + 2);
+        assert_eq!(all.len(), Flow::ALL.len() + 4 * StockName::ALL.len() + 3);
         for flow in Flow::ALL {
             assert!(all.iter().any(|s| [Source::Flow(*flow), Source::Nanos(*flow)].contains(&s.source)));
         }
@@ -137,7 +153,7 @@ mod tests {
             assert!(spec.name.chars().all(valid), "{}", spec.name);
             assert_eq!(spec.name.ends_with("_total"), spec.kind == Kind::Counter, "{}", spec.name);
             assert!(!spec.name.contains("_ns") && !spec.help.contains("nano"), "{spec:?}");
-            assert_eq!(spec.name.contains("_seconds_"), matches!(spec.source, Source::Nanos(_)), "{spec:?}");
+            assert_eq!(spec.name.contains("_seconds_"), spec.source.is_time(), "{spec:?}");
         }
     }
 }

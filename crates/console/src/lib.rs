@@ -1,20 +1,33 @@
-//! The metrics endpoints of a running stack: one small HTTP server per service, as if each were a program
-//! of its own, for Prometheus to scrape.
+//! The pages of a running stack: `/metrics` of every service, as if each were a program of its own, and, where
+//! it is one, the control API on its admin port; with the client of that API and the reader of those pages.
 //!
-//! It knows meters and the catalogue of their names, both of `core`. It must not know which policies there
-//! are, what a scenario is, how a stack is built, or what time it is: whatever is to be shown here is counted
-//! by a meter, and named in its catalogue, first. It has no global recorder either, since several arms run in
-//! one process.
+//! It knows meters and the catalogue of their names, and the desk of `experiment`, which decides what a change
+//! means. It must not know arguments, the insides of policies, or how a stack is built: whatever is to be shown
+//! here is counted by a meter, and named in its catalogue, first. It has no global recorder either, since
+//! several arms run in one process.
 //!
 //! # Layout
 //!
 //! * [`catalogue`]: what is exported under which name; dashboards are checked against it
-//! * `exposition`: one service's metrics as text
-//! * `server`: the text over HTTP
+//! * `exposition`: one service's metrics as text; `reader`: that text as metrics
+//! * `server`: the metrics of a run's services over HTTP
+//! * `control`: the admin port of a service in a process of its own; [`client`]: its other end
+//! * [`remote`]: a whole stack of such services
+//! * `guard`: who may do what there
+//! * `http`: limits that all of them share
 
 mod catalogue;
+pub mod client;
+mod control;
 mod exposition;
+mod guard;
+mod http;
+mod reader;
+pub mod remote;
 mod server;
 
 pub use catalogue::{Kind, LABELS, MetricSpec, catalogue};
+pub use control::{MAX_BODY, WHO, serve_control};
+pub use guard::{Guard, SHORTEST_TOKEN, Token};
+pub use reader::{BadMetrics, MAX_PAGE, Page, read_metrics};
 pub use server::serve_metrics;

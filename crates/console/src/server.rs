@@ -1,29 +1,18 @@
 //! `/metrics` and `/healthz` over HTTP, one port per service.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Method, StatusCode};
 use pumphandle_core::meter::Meter;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::exposition::Exposition;
+use crate::http::{self as page, Answer};
 
 /// The text format of Prometheus, by which a scraper recognises it.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-/// How long an accept loop rests when the machine has no connection to give.
-const REST: Duration = Duration::from_millis(10);
+pub(crate) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves the metrics of each service on a port of its own, until the runtime ends: `/metrics` for
 /// Prometheus, `/healthz` for whoever waits until it is up. The first service gets the port of `bind`, the
@@ -37,7 +26,7 @@ const REST: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 ///
-/// Outside a tokio runtime with I/O and time enabled.
+/// Outside a tokio runtime with I/O and time enabled whose threads are on the real clock.
 pub fn serve_metrics(
     services: Vec<(String, Arc<Meter>)>,
     arm: String,
@@ -46,8 +35,11 @@ pub fn serve_metrics(
     let listeners = (0..services.len()).map(|i| listen(bind, i)).collect::<io::Result<Vec<_>>>()?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     for ((name, meter), listener) in services.iter().zip(listeners) {
-        let exposition = Exposition::new(name, &arm, Arc::clone(meter));
-        tokio::spawn(accept(listener, Arc::new(exposition)));
+        let exposition = Arc::new(Exposition::new(name, &arm, Arc::clone(meter)));
+        tokio::spawn(page::serve(listener, move |request, _| {
+            let answer = respond(request.method(), request.uri().path(), &exposition);
+            std::future::ready(answer)
+        }));
     }
     Ok(services.into_iter().map(|(name, _)| name).zip(addresses).collect())
 }
@@ -64,60 +56,38 @@ fn listen(bind: SocketAddr, i: usize) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-async fn accept(listener: TcpListener, exposition: Arc<Exposition>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(stream, Arc::clone(&exposition)))),
-            Err(_) => tokio::time::sleep(REST).await,
-        }
-    }
-}
-
-async fn serve(stream: TcpStream, exposition: Arc<Exposition>) {
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &exposition);
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    // The timer lets hyper close connections whose peer has gone silent.
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    // Whoever hung up does not want to be told.
-    let _ = connection.await;
-}
-
-fn answer(method: &Method, path: &str, exposition: &Exposition) -> Response<Full<Bytes>> {
+fn respond(method: &Method, path: &str, exposition: &Exposition) -> Answer {
     if !["/metrics", "/healthz"].contains(&path) {
-        return text(StatusCode::NOT_FOUND, PLAIN, "here are /metrics and /healthz\n");
+        return page::text(StatusCode::NOT_FOUND, "here are /metrics and /healthz\n");
     }
     if ![Method::GET, Method::HEAD].contains(method) {
-        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "to be read, not written\n");
-        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refused;
+        return page::not_allowed("GET, HEAD");
     }
     match path {
-        "/metrics" => text(StatusCode::OK, TEXT_FORMAT, exposition.render()),
-        _ => text(StatusCode::OK, PLAIN, "ok\n"),
+        "/metrics" => page::answer(StatusCode::OK, TEXT_FORMAT, exposition.render()),
+        _ => page::text(StatusCode::OK, "ok\n"),
     }
-}
-
-fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use pumphandle_core::meter::Flow;
+    use pumphandle_core::time::Origin;
     use std::net::Ipv4Addr;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     fn two_services() -> Vec<(String, Arc<Meter>)> {
         ["api", "db"].map(|name| (name.to_owned(), Arc::default())).into()
+    }
+
+    /// Puts the test's thread, which is its runtime's only one, on the real clock.
+    fn start_the_clock() {
+        Origin::after(Duration::ZERO).enter();
     }
 
     /// Head and body of the answer.
@@ -133,6 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_service_shows_its_own_meter() {
+        start_the_clock();
         let services = two_services();
         services[1].1.add(Flow::Arrived, 7);
         let served = serve_metrics(services, "control".to_owned(), ANY_PORT).unwrap();
@@ -149,6 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_requests_are_answered_by_what_is_wrong_with_them() {
+        start_the_clock();
         let served = serve_metrics(two_services(), "control".to_owned(), ANY_PORT).unwrap();
         let address = served[0].1;
         let expected = [
@@ -157,8 +129,8 @@ mod tests {
             ("GET /metrics?debug=1", "200", "# HELP "),
             ("GET /", "404", "here are "),
             ("POST /nowhere", "404", "here are "),
-            ("POST /metrics", "405", "to be read"),
-            ("DELETE /healthz", "405", "to be read"),
+            ("POST /metrics", "405", "here is GET"),
+            ("DELETE /healthz", "405", "here is GET"),
         ];
         for (request, status, start) in expected {
             let (head, body) = ask(address, request).await;

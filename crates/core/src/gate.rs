@@ -245,9 +245,7 @@ impl State {
             let Slot { since, deadline, until, .. } = self.slots[index];
             let standing = if self.has_expired(deadline, at) {
                 Standing::Refused(Refused::Expired)
-            } else if at > until {
-                Standing::Refused(Refused::Shed)
-            } else if self.sheds(at, at.since(since)) {
+            } else if at > until || self.sheds(at, at.since(since)) {
                 Standing::Refused(Refused::Shed)
             } else {
                 self.held += 1;

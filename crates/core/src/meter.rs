@@ -212,12 +212,25 @@ pub enum BreakerState {
     Open = 3,
 }
 
+impl BreakerState {
+    /// The state of this number; absent for a number that is none.
+    pub const fn from_number(number: u64) -> BreakerState {
+        match number {
+            1 => BreakerState::Closed,
+            2 => BreakerState::HalfOpen,
+            3 => BreakerState::Open,
+            _ => BreakerState::Absent,
+        }
+    }
+}
+
 /// All that one service is measured by.
 #[derive(Debug)]
 pub struct Meter {
     flows: [AtomicU64; FLOWS],
     stocks: [Stock; STOCKS],
     breaker: AtomicU64,
+    replicas: AtomicU64,
     limit: AtomicU64,
 }
 
@@ -227,6 +240,7 @@ impl Default for Meter {
             flows: std::array::from_fn(|_| AtomicU64::new(0)),
             stocks: std::array::from_fn(|_| Stock::default()),
             breaker: AtomicU64::new(0),
+            replicas: AtomicU64::new(0),
             limit: AtomicU64::new(0),
         }
     }
@@ -256,6 +270,11 @@ impl Meter {
         self.breaker.store(state as u64, Ordering::Relaxed);
     }
 
+    /// How many replicas the service has from now on.
+    pub fn set_replicas(&self, count: u64) {
+        self.replicas.store(count, Ordering::Relaxed);
+    }
+
     /// One of the service's adaptive concurrency limits, or none (0), has become another.
     pub fn move_limit(&self, from: u64, to: u64) {
         if from != to {
@@ -268,12 +287,8 @@ impl Meter {
         Snapshot {
             flows: std::array::from_fn(|i| self.flows[i].load(Ordering::Relaxed)),
             stocks: std::array::from_fn(|i| self.stocks[i].read(now)),
-            breaker: match self.breaker.load(Ordering::Relaxed) {
-                1 => BreakerState::Closed,
-                2 => BreakerState::HalfOpen,
-                3 => BreakerState::Open,
-                _ => BreakerState::Absent,
-            },
+            breaker: BreakerState::from_number(self.breaker.load(Ordering::Relaxed)),
+            replicas: self.replicas.load(Ordering::Relaxed),
             concurrency_limit: self.limit.load(Ordering::Relaxed),
         }
     }
@@ -286,6 +301,8 @@ pub struct Snapshot {
     stocks: [StockReading; STOCKS],
     /// What the service's breaker was at.
     pub breaker: BreakerState,
+    /// How many replicas the service had.
+    pub replicas: u64,
     /// Its adaptive concurrency limits, those of all replicas and edges added; 0 where there is none.
     pub concurrency_limit: u64,
 }
@@ -297,6 +314,17 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// A snapshot that was taken elsewhere: flows and stocks in the order of the catalogue.
+    pub fn of(
+        flows: [u64; FLOWS],
+        stocks: [StockReading; STOCKS],
+        breaker: BreakerState,
+        replicas: u64,
+        concurrency_limit: u64,
+    ) -> Snapshot {
+        Snapshot { flows, stocks, breaker, replicas, concurrency_limit }
+    }
+
     /// The total of a flow.
     pub fn flow(&self, flow: Flow) -> u64 {
         self.flows[flow as usize]

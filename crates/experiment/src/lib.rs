@@ -7,6 +7,7 @@
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
 //! * [`stocks`]: what a run's stocks hold, against what entered and left
+//! * [`live`]: hands on one running service, and the timeline of what they did
 //! * [`outcome`]: what one arm and seed came to
 //! * `stats`: intervals
 //! * [`loops`]: what a few more users set going
@@ -21,6 +22,7 @@
 pub mod claims;
 pub mod document;
 pub mod laws;
+pub mod live;
 pub mod loops;
 pub mod map;
 pub mod measure;

@@ -12,10 +12,12 @@ use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
 use crate::run::SeedRun;
 use crate::run::real_clock::{Health, Started, run_side_by_side};
+use crate::run::remote::{Controls, Tell, run_against};
 use crate::run::rows::Rows;
 use crate::run::series::Series;
 use crate::run::virtual_clock::{Job, run_all};
 use crate::scenario::Scenario;
+use crate::scenario::read::Checked;
 use crate::validity;
 
 /// One arm over the seeds measured so far.
@@ -160,12 +162,7 @@ impl Measured {
         let mut healths = Vec::new();
         for &seed in seeds {
             let (runs, health) = run_side_by_side(scenario, &plans, seed, stop, started)?;
-            health.reasons().into_iter().for_each(|reason| self.note(reason));
-            if let Some(at) = runs.iter().find_map(|run| run.stopped_at) {
-                self.note(format!("interrupted after {:.0} s", at.secs_f64()));
-                self.partial = true;
-            }
-            self.add_seed(scenario, seed, runs);
+            self.add_real_seed(scenario, seed, runs, &health);
             healths.push(health);
             (0..plans.len()).for_each(|_| progress());
             if stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -176,6 +173,53 @@ impl Measured {
         let controls = validity::of_controls(scenario, &self.arms[0].seeds);
         controls.into_iter().for_each(|reason| self.note(reason));
         Ok(healths)
+    }
+
+    /// Measures all arms under further seeds, each on its stack of running services. Returns how the machine
+    /// did, by seed.
+    ///
+    /// # Errors
+    ///
+    /// Sentences, if a run could not begin. What was measured before is kept.
+    pub fn extend_against(
+        &mut self,
+        checked: &Checked,
+        stacks: &[(String, Arc<dyn Controls>)],
+        seeds: &[u64],
+        stop: &Arc<AtomicBool>,
+        tell: &Tell,
+        mut progress: impl FnMut(),
+    ) -> Result<Vec<Health>, Vec<String>> {
+        let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
+        let mut healths = Vec::new();
+        for &seed in seeds {
+            let ran = run_against(&checked.scenario, &checked.sha256, &plans, stacks, seed, stop, tell);
+            let (runs, health) = ran?;
+            self.add_real_seed(&checked.scenario, seed, runs, &health);
+            healths.push(health);
+            (0..plans.len()).for_each(|_| progress());
+            if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                self.partial = true;
+                break;
+            }
+        }
+        let controls = validity::of_controls(&checked.scenario, &self.arms[0].seeds);
+        controls.into_iter().for_each(|reason| self.note(reason));
+        Ok(healths)
+    }
+
+    /// It could not go on after the seeds that were measured.
+    pub fn break_off(&mut self, reasons: Vec<String>) {
+        reasons.into_iter().for_each(|reason| self.note(reason));
+    }
+
+    fn add_real_seed(&mut self, scenario: &Scenario, seed: u64, runs: Vec<SeedRun>, health: &Health) {
+        health.reasons().into_iter().for_each(|reason| self.note(reason));
+        if let Some(at) = runs.iter().find_map(|run| run.stopped_at) {
+            self.note(format!("interrupted after {:.0} s", at.secs_f64()));
+            self.partial = true;
+        }
+        self.add_seed(scenario, seed, runs);
     }
 
     /// Adds one seed of all arms, in their order, and of the twins by which loops are measured.

@@ -107,15 +107,20 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
 }
 
 /// What a lever does at one moment, in this order.
-struct StepOf<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct StepOf<'a> {
     /// When, after the lever's own moment.
-    after: Duration,
-    set: &'a IndexMap<String, Value>,
-    restart: Option<&'a Restart>,
-    kill: Option<&'a Kill>,
+    pub after: Duration,
+    /// Which settings change, by path.
+    pub set: &'a IndexMap<String, Value>,
+    /// What is restarted.
+    pub restart: Option<&'a Restart>,
+    /// What old work is ended.
+    pub kill: Option<&'a Kill>,
 }
 
-fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
+/// What a lever does, step by step.
+pub fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
     let Lever { set, restart, kill, .. } = lever;
     let first = StepOf { after: Duration::ZERO, set, restart: restart.as_ref(), kill: kill.as_ref() };
     let then = lever.then.iter().map(|step| StepOf {
@@ -125,6 +130,18 @@ fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
         kill: step.kill.as_ref(),
     });
     std::iter::once(first).chain(then).collect()
+}
+
+/// What the arm's lever does, as it is asked of services that are running: when, and what.
+pub fn by_hand<'a>(scenario: &'a Scenario, arm: &ArmPlan) -> Vec<(Duration, StepOf<'a>)> {
+    let Some(lever) = arm.lever.as_ref().and_then(|name| scenario.levers.get(name)) else {
+        return Vec::new();
+    };
+    let begins = match arm.mode {
+        Some(Mode::Pulled) => scenario.pull.unwrap_or_default().0,
+        _ => Duration::ZERO,
+    };
+    steps(lever).into_iter().map(|step| (begins + step.after, step)).collect()
 }
 
 /// What a lever changes, in words.

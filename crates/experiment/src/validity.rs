@@ -18,9 +18,12 @@ pub fn of_control(scenario: &Scenario, timeline: &Timeline, run: &SeedRun) -> Ve
     scenario.timeline.iter().filter_map(|trigger| without_effect(scenario, timeline, trigger, run)).collect()
 }
 
-/// What speaks against any arm under one seed: accounts that do not add up, which is a defect of the rig.
+/// What speaks against any arm under one seed: accounts that do not add up, which is a defect of the rig, and
+/// services that were not there.
 pub fn of_arm(run: &SeedRun) -> Vec<String> {
-    run.wrong_accounts.iter().map(|wrong| format!("the accounts of a stock do not add up: {wrong}")).collect()
+    let accounts =
+        run.wrong_accounts.iter().map(|wrong| format!("the accounts of a stock do not add up: {wrong}"));
+    run.troubles.iter().cloned().chain(accounts).collect()
 }
 
 /// What speaks against a control over all its seeds.

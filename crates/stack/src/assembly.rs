@@ -27,13 +27,32 @@ use crate::replica::{Door, Replica, Shared};
 use crate::service::{Line, ServiceNode};
 use crate::settings::{ServiceSettings, StackSettings, callees_first};
 
+/// Where a service's calls go.
+#[derive(Clone)]
+enum Callee {
+    /// A service of this stack.
+    Here(Arc<ServiceNode>),
+    /// A service of another process.
+    There(Line),
+}
+
+impl Callee {
+    /// The way for the next call; none while there is no replica.
+    fn next_line(&self) -> Option<Line> {
+        match self {
+            Callee::Here(node) => node.next_line(),
+            Callee::There(line) => Some(Arc::clone(line)),
+        }
+    }
+}
+
 /// One service's calls to one other: policies, then the wire.
 pub struct Edge {
     chain: Next,
 }
 
 impl Edge {
-    fn new(surroundings: &Surroundings, callee: Arc<ServiceNode>) -> Edge {
+    fn new(surroundings: &Surroundings, callee: Callee) -> Edge {
         let end = Send { callee, meter: Arc::clone(&surroundings.meter) };
         Edge { chain: shelf::chain(surroundings, Box::new(end)) }
     }
@@ -54,7 +73,7 @@ impl Edge {
 
 /// The end of a chain of policies: the call leaves the service.
 struct Send {
-    callee: Arc<ServiceNode>,
+    callee: Callee,
     meter: Arc<Meter>,
 }
 
@@ -83,6 +102,8 @@ pub struct Stack {
     world: Arc<World>,
     wiring: Wiring,
     nodes: IndexMap<String, Arc<ServiceNode>>,
+    /// Everything that a service of this stack may call.
+    callees: IndexMap<String, Callee>,
     /// Active triggers by number, each with the service it disturbs.
     disturbances: Mutex<Active>,
 }
@@ -105,24 +126,37 @@ impl Stack {
     pub fn start_on(world: Arc<World>, settings: &StackSettings, wiring: Wiring) -> Stack {
         let order = callees_first(settings).expect("checked settings have no circle of calls");
         let mut built: IndexMap<String, Arc<ServiceNode>> = IndexMap::new();
+        let mut callees: IndexMap<String, Callee> = IndexMap::new();
         for name in &order {
-            let number = settings.get_index_of(name).expect("the order names known services");
-            let shared = Shared {
-                name: name.clone(),
-                number: number as u8,
-                subject: Shared::subject_of(name),
-                world: Arc::clone(&world),
-                meter: Arc::default(),
-                settings: Live::new(settings[name].clone()),
-                disturbance: Live::new(Disturbance::default()),
-                entry: number == 0,
-            };
-            let node = Arc::new(ServiceNode::new(Arc::new(shared)));
-            scale(&node, &built, &wiring, settings[name].replicas as usize);
+            let node = node(&world, settings, name, Arc::default());
+            scale(&node, &callees, &wiring, settings[name].replicas as usize);
+            callees.insert(name.clone(), Callee::Here(Arc::clone(&node)));
             built.insert(name.clone(), node);
         }
         let nodes = settings.keys().map(|name| (name.clone(), Arc::clone(&built[name]))).collect();
-        Stack { world, wiring, nodes, disturbances: Mutex::default() }
+        Stack { world, wiring, nodes, callees, disturbances: Mutex::default() }
+    }
+
+    /// Builds and starts one of the services, `service`, which counts in `meter`. Those it calls are elsewhere,
+    /// at the end of `lines`.
+    ///
+    /// # Panics
+    ///
+    /// If the settings were not checked, or a line is missing.
+    pub fn start_alone(
+        world: Arc<World>,
+        settings: &StackSettings,
+        service: &str,
+        meter: Arc<Meter>,
+        lines: &IndexMap<String, Line>,
+    ) -> Stack {
+        let wiring: Wiring = Arc::new(|replica| Arc::new(Door(replica)));
+        let there = |(name, line): (&String, &Line)| (name.clone(), Callee::There(Arc::clone(line)));
+        let callees: IndexMap<String, Callee> = lines.iter().map(there).collect();
+        let node = node(&world, settings, service, meter);
+        scale(&node, &callees, &wiring, settings[service].replicas as usize);
+        let nodes = IndexMap::from([(service.to_owned(), node)]);
+        Stack { world, wiring, nodes, callees, disturbances: Mutex::default() }
     }
 
     /// Where users arrive.
@@ -167,7 +201,7 @@ impl Stack {
         self.world.record(EventKind::Setting, node.shared.number, key, mix(name_key(&text)));
         let count = settings.replicas as usize;
         node.shared.settings.publish(settings);
-        scale(node, &self.nodes, &self.wiring, count);
+        scale(node, &self.callees, &self.wiring, count);
         node.refresh();
     }
 
@@ -218,22 +252,51 @@ impl Stack {
         }
     }
 
-    /// Ends all work at `service` that came in at least `older_than` ago.
+    /// Ends all work at `service` that came in at least `older_than` ago. Returns how much that was.
     ///
     /// # Panics
     ///
     /// If there is no such service.
-    pub fn kill(&self, service: &str, older_than: Duration) {
+    pub fn kill(&self, service: &str, older_than: Duration) -> usize {
         let node = &self.nodes[service];
         let killed: usize = node.replicas().iter().map(|replica| replica.kill(older_than)).sum();
         let age = older_than.as_nanos() as u64;
         self.world.record(EventKind::Kill, node.shared.number, age, killed as u64);
+        killed
+    }
+
+    /// Ends the stack for good: what is inside is lost, nobody gets in any more, and nothing of it goes on in
+    /// the background. For a stack that another one takes the place of.
+    pub fn retire(&self) {
+        for node in self.nodes.values() {
+            node.replicas().iter().for_each(|replica| replica.retire());
+        }
+        // Whoever waits at a closed door is let in, and finds that there is nobody.
+        let active: Vec<usize> = self.active().keys().copied().collect();
+        active.into_iter().for_each(|trigger| self.calm(trigger));
     }
 }
 
+/// The service `name`, without replicas for now.
+fn node(world: &Arc<World>, settings: &StackSettings, name: &str, meter: Arc<Meter>) -> Arc<ServiceNode> {
+    let number = settings.get_index_of(name).expect("checked settings name known services");
+    let shared = Shared {
+        name: name.to_owned(),
+        number: number as u8,
+        subject: Shared::subject_of(name),
+        world: Arc::clone(world),
+        meter,
+        settings: Live::new(settings[name].clone()),
+        disturbance: Live::new(Disturbance::default()),
+        entry: number == 0,
+    };
+    Arc::new(ServiceNode::new(Arc::new(shared)))
+}
+
 /// Brings `node` to `count` replicas, each with edges of its own to the services it calls.
-fn scale(node: &ServiceNode, others: &IndexMap<String, Arc<ServiceNode>>, wiring: &Wiring, count: usize) {
+fn scale(node: &ServiceNode, callees: &IndexMap<String, Callee>, wiring: &Wiring, count: usize) {
     let shared = &node.shared;
+    shared.meter.set_replicas(count as u64);
     node.scale(count, |ordinal| {
         let settings = shared.settings.snapshot();
         let edges = settings.callees().map(|callee| {
@@ -243,7 +306,7 @@ fn scale(node: &ServiceNode, others: &IndexMap<String, Arc<ServiceNode>>, wiring
                 subject: mix(shared.subject ^ name_key(callee).rotate_left(1)),
                 service: shared.number,
             };
-            Edge::new(&surroundings, Arc::clone(&others[callee]))
+            Edge::new(&surroundings, callees[callee].clone())
         });
         let replica = Replica::new(Arc::clone(shared), ordinal, edges.collect());
         // Users are handed to the first service by the driver: there is no wire between them.

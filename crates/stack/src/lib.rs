@@ -5,6 +5,7 @@
 //!
 //! * [`settings`]: what can be said of a service
 //! * [`assembly`]: from settings to running services; **a call's way is written there**
+//! * [`process`]: one service in a process of its own
 //! * [`service`]: replicas of one service, and who is next
 //! * [`replica`]: door, queue, workers, handler
 //! * [`processor`]: work in progress, slowed by contention
@@ -14,6 +15,7 @@
 
 pub mod assembly;
 pub mod disturbance;
+pub mod process;
 pub mod processor;
 pub mod replica;
 pub mod service;
@@ -23,4 +25,5 @@ pub mod wire;
 
 pub use assembly::Stack;
 pub use disturbance::Disturbance;
+pub use process::Process;
 pub use settings::{ServiceSettings, StackSettings};

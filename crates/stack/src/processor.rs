@@ -68,6 +68,8 @@ struct State {
     due: BinaryHeap<Due>,
     pieces: Slab<Piece>,
     sequence: u64,
+    /// It has ended for good.
+    stopped: bool,
 }
 
 struct Piece {
@@ -121,6 +123,7 @@ impl Processor {
                 due: BinaryHeap::new(),
                 pieces: Slab::new(),
                 sequence: 0,
+                stopped: false,
             }),
             alarm: Alarm::default(),
             key,
@@ -129,7 +132,9 @@ impl Processor {
         time::spawn("completions of a service", async move {
             loop {
                 driven.alarm.wait(Order::completion(driven.key)).await;
-                driven.complete();
+                if !driven.complete() {
+                    return;
+                }
             }
         });
         processor
@@ -148,12 +153,21 @@ impl Processor {
         self.arm(&state);
     }
 
+    /// Ends for good: whatever is in service, or comes later, is done at once.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.alarm.set(Some(now()), Order::completion(self.key));
+    }
+
     /// Works off `demand` nanoseconds of work. Dropping the future takes the work out of service.
     pub fn work(&self, demand: f64, key: u64) -> Work<'_> {
         Work { processor: self, demand, key, piece: None }
     }
 
     fn arm(&self, state: &State) {
+        if state.stopped {
+            return;
+        }
         let at = state.due.peek().map(|due| {
             let left = (due.target - state.work).max(0.0) / state.speed();
             state.updated + Duration::from_nanos(left.ceil() as u64)
@@ -161,7 +175,8 @@ impl Processor {
         self.alarm.set(at, Order::completion(self.key));
     }
 
-    fn complete(&self) {
+    /// Ends what is due; false when nothing will ever be due again.
+    fn complete(&self) -> bool {
         let mut finished = Woken::default();
         let mut state = self.lock();
         state.advance(now());
@@ -176,10 +191,20 @@ impl Processor {
             finished.push(piece.waker.take());
             state.in_service -= 1;
         }
-        state.skip_withdrawn();
-        self.arm(&state);
+        let goes_on = !state.stopped;
+        if goes_on {
+            state.skip_withdrawn();
+            self.arm(&state);
+        } else {
+            for (_, piece) in state.pieces.iter_mut().filter(|(_, piece)| !piece.done) {
+                piece.done = true;
+                finished.push(piece.waker.take());
+            }
+            state.in_service = 0;
+        }
         drop(state);
         finished.wake();
+        goes_on
     }
 }
 
@@ -222,6 +247,7 @@ impl Future for Work<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.processor.lock();
         match self.piece {
+            None if state.stopped => Poll::Ready(()),
             None => {
                 state.advance(now());
                 state.in_service += 1;

@@ -122,6 +122,12 @@ impl Replica {
         self.shared.world.record(EventKind::Restart, self.shared.number, self.lives.current(), lost as u64);
     }
 
+    /// Ends for good, with all that is inside.
+    pub fn retire(&self) {
+        self.restart(Time::MAX);
+        self.processor.stop();
+    }
+
     /// Ends all work that came in at least `older_than` ago, as an operator who kills old queries does. Returns
     /// how much that was.
     pub fn kill(&self, older_than: Duration) -> usize {
@@ -154,6 +160,8 @@ impl Replica {
                     self.advise(&settings, &call);
                     return Err(limited);
                 }
+                // It may have gone away, even for good, while this call stood in line.
+                self.is_there()?;
             }
             let inside = shared.meter.stock(StockName::Inside);
             let shed = settings.load_shed.as_ref();
@@ -208,15 +216,20 @@ impl Replica {
 
     /// What may happen at the door, whether or not there is room behind it.
     fn come_in(&self, disturbance: &Disturbance, call: &Call) -> Result<(), CallError> {
-        if now().nanos() < self.down_until.load(Ordering::Relaxed) {
-            self.shared.meter.count(Flow::Disconnected);
-            return Err(CallError::Disconnected);
-        }
+        self.is_there()?;
         let Shared { world, subject, .. } = &*self.shared;
         if world.draws.chance(disturbance.errors, Stream::TriggerError, *subject, call.path) {
             self.shared.meter.count(Flow::Disturbed);
             self.shared.meter.count(Flow::Failed);
             return Err(CallError::Failed);
+        }
+        Ok(())
+    }
+
+    fn is_there(&self) -> Result<(), CallError> {
+        if now().nanos() < self.down_until.load(Ordering::Relaxed) {
+            self.shared.meter.count(Flow::Disconnected);
+            return Err(CallError::Disconnected);
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ pub struct SeedRun {
     pub wrong_accounts: Vec<String>,
     /// Attempts that reached a service.
     pub attempts: u64,
+    /// What went wrong with services of other processes, in words.
+    pub troubles: Vec<String>,
     /// Somebody ended it before its time.
     pub stopped_at: Option<Time>,
 }
@@ -118,12 +120,13 @@ pub async fn conduct(
         kept: world.log.take(),
         wrong_accounts,
         attempts,
+        troubles: Vec::new(),
         stopped_at,
     }
 }
 
 /// Waits for the first of the two; true if it was the second.
-async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) -> bool {
+pub(super) async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()>) -> bool {
     let (mut first, mut second) = (pin!(first), pin!(second));
     std::future::poll_fn(|cx| {
         if second.as_mut().poll(cx).is_ready() {
@@ -135,7 +138,7 @@ async fn either(first: impl Future<Output = ()>, second: impl Future<Output = ()
 }
 
 /// Since when arrivals count for the percentiles of latency: the later of trigger and pull.
-fn harm_from(scenario: &Scenario) -> Time {
+pub(super) fn harm_from(scenario: &Scenario) -> Time {
     let trigger = scenario.trigger_window().map_or(Duration::ZERO, |(from, _)| from);
     Time::ZERO + trigger.max(scenario.pull.unwrap_or_default().0)
 }
@@ -187,7 +190,9 @@ fn timeline(
                     services.iter().for_each(|service| stack.restart(service, down));
                 }
                 Happening::Do(Action::Kill(services, older_than)) => {
-                    services.iter().for_each(|service| stack.kill(service, older_than));
+                    for service in &services {
+                        stack.kill(service, older_than);
+                    }
                 }
             }
         }
@@ -195,7 +200,7 @@ fn timeline(
 }
 
 /// Little's law as an identity, and levels against flows, for every stock of every service.
-fn audit(stack: &Stack) -> Vec<String> {
+pub(crate) fn audit(stack: &Stack) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, (snapshot, _)) in stack.services().zip(stack.read()) {
         for &stock in StockName::ALL {

@@ -3,6 +3,7 @@
 
 pub mod arm;
 pub mod real_clock;
+pub mod remote;
 pub mod rows;
 pub mod series;
 pub mod virtual_clock;

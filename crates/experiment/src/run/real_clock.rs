@@ -98,12 +98,7 @@ pub fn run_side_by_side(
     started: Started<'_>,
 ) -> std::io::Result<(Vec<SeedRun>, Health)> {
     let origin = Origin::after(Duration::from_millis(500));
-    let over = Arc::new(AtomicBool::new(false));
-    let probe = std::thread::spawn({
-        let over = Arc::clone(&over);
-        move || probe(&over)
-    });
-    let cpu_before = cpu_times();
+    let watch = Watch::start();
     let runtimes: Vec<tokio::runtime::Runtime> =
         arms.iter().map(|_| runtime(origin)).collect::<Result<_, _>>()?;
     let wires: Vec<Arc<Tcp>> = arms.iter().map(|_| Arc::default()).collect();
@@ -129,19 +124,42 @@ pub fn run_side_by_side(
         }
         threads.into_iter().map(|thread| thread.join().expect("an arm panicked")).collect()
     });
-    over.store(true, Ordering::Relaxed);
-    let probe = probe.join().expect("the probe only sleeps");
-    let ms = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99) as f64 / 1e3;
-    let health = Health {
-        probe_p99_ms: ms(&probe),
-        lag_p99_ms: runs.iter().map(|run| ms(&run.tally.lag)).collect(),
-        cpu: cpu_share(cpu_before, cpu_times()),
-        faults: wires.iter().map(|wire| wire.machine_faults()).sum(),
-    };
+    let health = watch.end(&runs, wires.iter().map(|wire| wire.machine_faults()).sum());
     for runtime in runtimes {
         runtime.shutdown_background();
     }
     Ok((runs.into_iter().map(without_order).collect(), health))
+}
+
+/// Watches the machine from its start to its end.
+pub(super) struct Watch {
+    over: Arc<AtomicBool>,
+    probe: std::thread::JoinHandle<Histogram<u64>>,
+    cpu_before: Option<(u64, u64)>,
+}
+
+impl Watch {
+    pub(super) fn start() -> Watch {
+        let over = Arc::new(AtomicBool::new(false));
+        let probe = std::thread::spawn({
+            let over = Arc::clone(&over);
+            move || probe(&over)
+        });
+        Watch { over, probe, cpu_before: cpu_times() }
+    }
+
+    /// How the machine did while it made `runs`; `faults` times it had no socket to give.
+    pub(super) fn end(self, runs: &[SeedRun], faults: u64) -> Health {
+        self.over.store(true, Ordering::Relaxed);
+        let probe = self.probe.join().expect("the probe only sleeps");
+        let ms = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99) as f64 / 1e3;
+        Health {
+            probe_p99_ms: ms(&probe),
+            lag_p99_ms: runs.iter().map(|run| ms(&run.tally.lag)).collect(),
+            cpu: cpu_share(self.cpu_before, cpu_times()),
+            faults,
+        }
+    }
 }
 
 /// The order of events is the machine's: digests say nothing in real time.
@@ -149,7 +167,7 @@ fn without_order(run: SeedRun) -> SeedRun {
     SeedRun { events: (0, String::new()), events_before_pull: (0, String::new()), ..run }
 }
 
-fn runtime(origin: Origin) -> std::io::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime(origin: Origin) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -158,7 +176,7 @@ fn runtime(origin: Origin) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// Sends the load to every arm, once all of them are there to receive it.
-fn generate(
+pub(super) fn generate(
     scenario: &Scenario,
     seed: u64,
     origin: Origin,
@@ -174,7 +192,7 @@ fn generate(
     open_loop_from_thread(origin, &targets, plan, &|| stop.load(Ordering::Relaxed));
 }
 
-async fn until(stop: &AtomicBool) {
+pub(super) async fn until(stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

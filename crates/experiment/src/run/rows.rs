@@ -36,7 +36,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn between(from: &Snapshot, to: &Snapshot, replicas: usize) -> Row {
+    /// What happened from one reading to the other.
+    pub(super) fn between(from: &Snapshot, to: &Snapshot, replicas: usize) -> Row {
         Row {
             flows: std::array::from_fn(|i| to.flow(Flow::ALL[i]) - from.flow(Flow::ALL[i])),
             stocks: std::array::from_fn(|i| {

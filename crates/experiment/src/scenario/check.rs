@@ -216,6 +216,19 @@ fn triggers(scenario: &Scenario, problems: &mut Problems) {
     }
 }
 
+/// Everything wrong with a trigger that somebody starts by hand in a running incident.
+pub fn by_hand(scenario: &Scenario, trigger: &super::Trigger) -> Problems {
+    let mut problems = Problems::new();
+    if trigger.lasts.is_some_and(|lasts| lasts.0.is_zero()) {
+        problems.at_value(&place(["for"]), "a trigger that lasts 0s does nothing");
+    }
+    if !is_name(&trigger.trigger) {
+        problems.at_value(&place(["trigger"]), NAMES);
+    }
+    does(scenario, &trigger.does, &place(["do"]), trigger.service(), &mut problems);
+    problems
+}
+
 fn does(scenario: &Scenario, does: &Does, place: &Path, service: Option<&str>, problems: &mut Problems) {
     let (name, idle) = match does {
         Does::SlowDown(it) => ("slow_down", (it.factor == 1.0).then_some(("factor", "1"))),

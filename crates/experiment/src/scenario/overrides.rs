@@ -13,10 +13,7 @@ use crate::scenario::{Scenario, paths};
 ///
 /// A sentence for the person who wrote it.
 pub fn apply(scenario: &mut Scenario, assignment: &str) -> Result<(), String> {
-    let (path, text) = assignment
-        .split_once('=')
-        .ok_or_else(|| format!("expected PATH=VALUE, such as db.workers=20, found `{assignment}`"))?;
-    let value = parse(text).ok_or_else(|| format!("`{text}` is not a value"))?;
+    let (path, value) = assigned(assignment)?;
     let first = path.split('.').next().unwrap_or_default();
     if scenario.services.contains_key(first) {
         return paths::set(&mut scenario.services, path, &value).map(drop);
@@ -27,6 +24,19 @@ pub fn apply(scenario: &mut Scenario, assignment: &str) -> Result<(), String> {
         .read(schema(), &formats())
         .map_err(|problems| sentences(&problems, path))?;
     Ok(())
+}
+
+/// Path and value of `PATH=VALUE`.
+///
+/// # Errors
+///
+/// A sentence, if it is something else.
+pub fn assigned(assignment: &str) -> Result<(&str, Value), String> {
+    let (path, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| format!("expected PATH=VALUE, such as db.workers=20, found `{assignment}`"))?;
+    let value = parse(text).ok_or_else(|| format!("`{text}` is not a value"))?;
+    Ok((path, value))
 }
 
 /// What is wrong with the value at `changed`, each with where it is if it lies deeper.

@@ -69,23 +69,94 @@ pub fn set_all_of(
         }
     }
     // What the settings say together is only worth checking once each of them can be read.
-    let mut changed: Vec<(String, ServiceSettings)> = Vec::new();
     problems.into_result()?;
     let mut problems = Problems::new();
+    let changed = publishable(trees, changes, place, &mut problems);
+    problems.into_result()?;
+    let names = changed.iter().map(|(name, _)| name.clone()).collect();
+    services.extend(changed);
+    Ok(names)
+}
+
+/// Puts back, at every path, what `original` has there, or nothing where it has nothing; returns the services
+/// they belong to.
+///
+/// # Errors
+///
+/// As [`set_all`]. `services` is unchanged then.
+pub fn restore(
+    services: &mut StackSettings,
+    original: &StackSettings,
+    paths: &[String],
+) -> Result<Vec<String>, Problems> {
+    let mut problems = Problems::new();
+    let mut trees: IndexMap<String, Value> = IndexMap::new();
+    for path in paths {
+        let mut refuse = |(message, help): Sentence| {
+            let path = Path::root().join(path);
+            problems.push(Problem { path, part: Part::Key, span: None, message, help });
+        };
+        let mut segments = path.split('.');
+        let name = segments.next().unwrap_or_default();
+        let (Some(now), Some(before)) = (services.get(name), original.get(name)) else {
+            refuse(unknown("service", name, services.keys().map(String::as_str)));
+            continue;
+        };
+        let fields = match full_path(name, &segments.collect::<Vec<_>>()) {
+            Ok(fields) => fields,
+            Err(sentence) => {
+                refuse(sentence);
+                continue;
+            }
+        };
+        let tree = trees.entry(name.to_owned()).or_insert_with(|| tree_of(now));
+        let before = tree_of(before);
+        let put_back = match fields.iter().try_fold(&before, |at, field| at.get(field)) {
+            Some(value) => put(tree, &fields, value, path),
+            None => {
+                take_out(tree, &fields);
+                Ok(())
+            }
+        };
+        put_back.unwrap_or_else(&mut refuse);
+    }
+    problems.into_result()?;
+    let mut problems = Problems::new();
+    let named: IndexMap<String, Value> = paths.iter().map(|path| (path.clone(), Value::Null)).collect();
+    let changed = publishable(trees, &named, &Path::root(), &mut problems);
+    problems.into_result()?;
+    let names = changed.iter().map(|(name, _)| name.clone()).collect();
+    services.extend(changed);
+    Ok(names)
+}
+
+fn take_out(tree: &mut Value, fields: &[&str]) {
+    let (last, parents) = fields.split_last().expect("a full path has a field");
+    let at = parents.iter().try_fold(tree, |at, field| at.get_mut(*field));
+    if let Some(fields) = at.and_then(Value::as_object_mut) {
+        fields.shift_remove(*last);
+    }
+}
+
+/// The settings that `trees` say, as far as they can be.
+fn publishable(
+    trees: IndexMap<String, Value>,
+    changes: &IndexMap<String, Value>,
+    place: &Path,
+    problems: &mut Problems,
+) -> Vec<(String, ServiceSettings)> {
+    let mut changed = Vec::new();
     for (name, tree) in trees {
         match together(tree) {
             Ok(settings) => changed.push((name, settings)),
             Err(wrong) => {
                 for Wrong { path, message } in wrong {
-                    at_nearest(&format!("{name}.{path}"), message, changes, place, &mut problems);
+                    at_nearest(&format!("{name}.{path}"), message, changes, place, problems);
                 }
             }
         }
     }
-    problems.into_result()?;
-    let names = changed.iter().map(|(name, _)| name.clone()).collect();
-    services.extend(changed);
-    Ok(names)
+    changed
 }
 
 /// The settings of a service, or what is wrong with them as a whole.
@@ -157,6 +228,17 @@ pub fn show(services: &StackSettings, path: &str) -> String {
     fields.iter().try_fold(&tree_of(service), |at, field| at.get(field)).map_or("-".to_owned(), words)
 }
 
+/// The value at `path` itself; `None` where there is none.
+pub fn get(services: &StackSettings, path: &str) -> Option<Value> {
+    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+    let tree = tree_of(services.get(name)?);
+    if rest.is_empty() {
+        return Some(tree);
+    }
+    let fields = full_path(name, &rest.split('.').collect::<Vec<_>>()).ok()?;
+    fields.iter().try_fold(&tree, |at, field| at.get(field)).cloned()
+}
+
 /// Every setting of every service by path, in words.
 pub fn flatten(services: &StackSettings) -> IndexMap<String, String> {
     fn walk(path: &str, value: &Value, all: &mut IndexMap<String, String>) {
@@ -194,7 +276,7 @@ fn tree_of(settings: &ServiceSettings) -> Value {
 }
 
 /// A message, and what to do about it.
-pub(super) type Sentence = (String, Option<String>);
+pub(crate) type Sentence = (String, Option<String>);
 
 /// One setting that can be changed.
 struct Setting<'a> {
@@ -335,7 +417,7 @@ fn object_at<'a>(value: &'a mut Value, path: &str) -> Result<&'a mut Map<String,
 }
 
 /// That there is no `what` of this name, and what was probably meant.
-pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Sentence {
+pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Sentence {
     let known: Vec<&str> = known.collect();
     match suggest(name, known.iter().copied()) {
         Some(close) => (format!("no such {what}: `{name}`; did you mean `{close}`?"), None),

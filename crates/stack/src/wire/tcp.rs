@@ -1,5 +1,5 @@
-//! HTTP/1.1 over TCP, for runs on the real clock: every replica listens on a loopback port of its own, and
-//! callers reach it over keep-alive connections.
+//! HTTP/1.1 over TCP, for the real clock: in a run every replica listens on a loopback port of its own; a
+//! service in a process of its own listens where it was told to. Callers reach it over keep-alive connections.
 //!
 //! A caller leaves by closing its connection. The server notices the end of the connection, drops the
 //! handler, and with it the ticket at the [`Door`]: the same departure as in memory, a little later.
@@ -14,6 +14,7 @@
 //! Every thread that runs this must be on the run's clock: whoever builds the runtime gives
 //! [`Origin::enter`](pumphandle_core::time::Origin::enter) to `on_thread_start`.
 
+mod address;
 mod callers;
 mod message;
 
@@ -32,11 +33,12 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pumphandle_core::call::AdviceSlot;
-use pumphandle_core::time::{self, Order};
+use pumphandle_core::time::{self, Order, now};
 use pumphandle_core::{Answering, Call, CallError, Outcome, Service};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use self::address::Address;
 use self::callers::Callers;
 use crate::assembly::Wiring;
 use crate::replica::Door;
@@ -96,9 +98,28 @@ impl Tcp {
         }
     }
 
+    /// The way to a service of another process, at `address`: `127.0.0.1:7000`, or a name and a port. Names are
+    /// looked up when a connection is opened. `None` if it is no address.
+    pub fn line_to_process(&self, address: &str) -> Option<Line> {
+        let line = Address::parse(address).is_some() && HeaderValue::try_from(address).is_ok();
+        line.then(|| Arc::new(self.line_from(address)) as Line)
+    }
+
+    /// Serves `door` to whoever connects to `listener`, until the runtime ends.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled.
+    pub fn serve(&self, listener: TcpListener, door: Arc<dyn Service>) {
+        let port = Port { door, callers: Arc::clone(&self.callers) };
+        tokio::spawn(accept(listener, port, Arc::clone(&self.counts)));
+    }
+
     /// The caller's side of a line to `address`, whoever listens there.
-    fn line_from(&self, address: SocketAddr) -> TcpLine {
-        let host = HeaderValue::try_from(address.to_string()).expect("an address is printable ASCII");
+    fn line_from(&self, address: impl std::fmt::Display) -> TcpLine {
+        let address = address.to_string();
+        let host = HeaderValue::try_from(address.as_str()).expect("an address is printable ASCII");
+        let address = Address::parse(&address).expect("an address was checked");
         TcpLine {
             address,
             host,
@@ -126,9 +147,21 @@ impl Tcp {
 impl Counts {
     /// Counts `error` unless a peer can cause it.
     fn note(&self, error: &io::Error) {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut};
-        let kind = error.kind();
-        if ![BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut].contains(&kind) {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+            NetworkUnreachable, NotFound, TimedOut,
+        };
+        let of_peers = [
+            BrokenPipe,
+            ConnectionAborted,
+            ConnectionRefused,
+            ConnectionReset,
+            HostUnreachable,
+            NetworkUnreachable,
+            NotFound,
+            TimedOut,
+        ];
+        if !of_peers.contains(&error.kind()) {
             self.machine_faults.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -153,11 +186,25 @@ impl Drop for Listening {
 }
 
 fn listen() -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = TcpSocket::new_v4()?;
+    let socket = address::socket_for(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+/// Listens at `address`, with the kernel's longest queue of connections.
+///
+/// # Errors
+///
+/// If the address cannot be had.
+pub fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = address::socket_for(address)?;
+    // A service that comes back after it was killed finds its port, although the kernel still remembers the
+    // connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn accept(listener: TcpListener, port: Port, counts: Arc<Counts>) {
@@ -197,7 +244,7 @@ async fn serve(stream: TcpStream, port: Port) {
 
 impl Port {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Empty<Bytes>> {
-        match message::read_request(request.headers()) {
+        match message::read_request(request.headers(), now()) {
             Some(mut call) => {
                 call.caller = self.callers.take(call.path);
                 let advice = Arc::clone(call.advice.insert(Arc::default()));
@@ -214,7 +261,7 @@ type Connection = SendRequest<Empty<Bytes>>;
 
 /// A way to one replica over TCP.
 struct TcpLine {
-    address: SocketAddr,
+    address: Address,
     host: HeaderValue,
     /// Connections without a call, the last used on top: it is the likeliest to be warm.
     idle: Mutex<Vec<Connection>>,
@@ -227,7 +274,8 @@ impl Service for TcpLine {
     fn call(&self, mut call: Call) -> Answering<'_> {
         Box::pin(async move {
             let in_transit = self.callers.sending(call.path, call.caller.take());
-            let outcome = self.ask(message::request(&call, &self.host), call.advice.as_deref()).await;
+            let request = message::request(&call, &self.host, now());
+            let outcome = self.ask(request, call.advice.as_deref()).await;
             in_transit.answered();
             outcome
         })
@@ -266,13 +314,14 @@ impl TcpLine {
     }
 
     async fn connect(&self) -> io::Result<Connection> {
-        let socket = TcpSocket::new_v4()?;
+        let address = self.address.find().await?;
+        let socket = address::socket_for(address)?;
         socket.set_nodelay(true)?;
         // Closing resets the connection, however early the caller leaves. An orderly close would keep the
         // caller's port for a while after every abandoned call, in a storm tens of thousands of them; measured
         // on loopback, callers that leave can then come back only half as often.
         socket.set_zero_linger()?;
-        let stream = socket.connect(self.address).await?;
+        let stream = socket.connect(address).await.inspect_err(|_| self.address.forget())?;
         let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (connection, transport) = shaken.map_err(io::Error::other)?;
         self.counts.connections.fetch_add(1, Ordering::Relaxed);

@@ -20,9 +20,9 @@ const ATTEMPT: HeaderName = HeaderName::from_static("pumphandle-attempt");
 const CRITICALITY: HeaderName = HeaderName::from_static("pumphandle-criticality");
 /// The class of the request, by its number; the first if absent.
 const CLASS: HeaderName = HeaderName::from_static("pumphandle-class");
-/// The call's deadline, in nanoseconds since the start of the run. Both ends count from one start; between
-/// machines it would have to be the time that is left.
-const DEADLINE: HeaderName = HeaderName::from_static("pumphandle-deadline");
+/// How long the answer is still wanted, in nanoseconds. Not until when: the ends may be two processes, each of
+/// which counts from a start of its own. The time on the way is therefore given to the service.
+const TIME_LEFT: HeaderName = HeaderName::from_static("pumphandle-time-left");
 /// The time after which the service is to end the work, in nanoseconds.
 const KILL_AFTER: HeaderName = HeaderName::from_static("pumphandle-kill-after");
 /// What an answer is beyond its status: [`DEGRADED`], or the name of an error.
@@ -36,8 +36,8 @@ const NEVER: HeaderValue = HeaderValue::from_static("never");
 /// A good answer by a fallback.
 const DEGRADED: HeaderValue = HeaderValue::from_static("degraded");
 
-/// The request that carries `call`, all but its [`Call::caller`].
-pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> {
+/// The request that carries `call` at the instant `now`, all but its [`Call::caller`].
+pub(super) fn request(call: &Call, host: &HeaderValue, now: Time) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::POST;
     let headers = request.headers_mut();
@@ -54,7 +54,7 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
         headers.insert(CLASS, u64::from(call.class.0).into());
     }
     if let Some(deadline) = call.deadline {
-        headers.insert(DEADLINE, deadline.nanos().into());
+        headers.insert(TIME_LEFT, (deadline.since(now).as_nanos() as u64).into());
     }
     if let Some(limit) = call.kill_after {
         headers.insert(KILL_AFTER, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).into());
@@ -62,8 +62,8 @@ pub(super) fn request(call: &Call, host: &HeaderValue) -> Request<Empty<Bytes>> 
     request
 }
 
-/// The call that a request with these headers carries; `None` if it carries none.
-pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
+/// The call that a request with these headers carries, read at the instant `now`; `None` if it carries none.
+pub(super) fn read_request(headers: &HeaderMap, now: Time) -> Option<Call> {
     Some(Call {
         arrival: number(headers.get(ARRIVAL)?)?,
         path: Path::from_id(number(headers.get(PATH)?)?),
@@ -73,7 +73,7 @@ pub(super) fn read_request(headers: &HeaderMap) -> Option<Call> {
             Some(name) => Criticality::from_name(name.to_str().ok()?)?,
         },
         class: Class(u8::try_from(optional(headers.get(CLASS))?.unwrap_or(0)).ok()?),
-        deadline: optional(headers.get(DEADLINE))?.map(Time::from_nanos),
+        deadline: optional(headers.get(TIME_LEFT))?.map(|left| now + Duration::from_nanos(left)),
         kill_after: optional(headers.get(KILL_AFTER))?.map(Duration::from_nanos),
         caller: None,
         advice: None,
@@ -183,7 +183,9 @@ mod tests {
             criticality in prop::sample::select(Criticality::ALL.to_vec()),
             deadline in any::<Option<u64>>(),
             kill_after in any::<Option<u64>>(),
+            starts in (any::<u64>(), any::<u64>()),
         ) {
+            let (here, there) = (Time::from_nanos(starts.0), Time::from_nanos(starts.1));
             let sent = Call {
                 arrival,
                 path: Path::from_id(path),
@@ -195,14 +197,15 @@ mod tests {
                 caller: None,
                 advice: None,
             };
-            let request = request(&sent, &HeaderValue::from_static("localhost"));
-            let read = read_request(request.headers()).unwrap();
+            let request = request(&sent, &HeaderValue::from_static("localhost"), here);
+            let read = read_request(request.headers(), there).unwrap();
             prop_assert_eq!(read.arrival, sent.arrival);
             prop_assert_eq!(read.attempt, sent.attempt);
             prop_assert_eq!(read.class, sent.class);
             prop_assert_eq!(read.criticality, sent.criticality);
             prop_assert_eq!(read.path, sent.path);
-            prop_assert_eq!(read.deadline, sent.deadline);
+            // As much time is left there as was here, whatever the two clocks count from.
+            prop_assert_eq!(read.deadline, sent.deadline.map(|deadline| there + deadline.since(here)));
             prop_assert_eq!(read.kill_after, sent.kill_after);
         }
     }
@@ -250,11 +253,11 @@ mod tests {
 
     #[test]
     fn a_request_without_a_call_or_with_a_broken_one_is_refused() {
-        assert!(read_request(&HeaderMap::new()).is_none());
-        for broken in [ARRIVAL, PATH, CLASS, CRITICALITY, DEADLINE, KILL_AFTER] {
-            let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"));
+        assert!(read_request(&HeaderMap::new(), Time::ZERO).is_none());
+        for broken in [ARRIVAL, PATH, CLASS, CRITICALITY, TIME_LEFT, KILL_AFTER] {
+            let mut request = request(&Call::arriving(1), &HeaderValue::from_static("localhost"), Time::ZERO);
             request.headers_mut().insert(broken, HeaderValue::from_static("soon"));
-            assert!(read_request(request.headers()).is_none());
+            assert!(read_request(request.headers(), Time::ZERO).is_none());
         }
     }
 

@@ -191,24 +191,28 @@ fn every_error_survives_the_round_trip() {
 fn the_limits_of_a_call_arrive_with_it() {
     on_the_real_clock(async {
         let limits = |call: &Call| {
-            (call.arrival, call.path, call.class, call.criticality, call.deadline, call.kill_after)
+            (call.arrival, call.path, call.class, call.criticality, call.deadline.is_some(), call.kill_after)
         };
         let mut sent = Call::arriving(3);
         sent.class = Class(2);
         sent.criticality = Criticality::Sheddable;
-        sent.deadline = Some(Time::from_nanos(1_234_567_891));
+        let deadline = Time::from_nanos(3_600_000_000_000);
+        sent.deadline = Some(deadline);
         sent.kill_after = Some(Duration::from_nanos(987_654_321));
         let expected = limits(&sent);
         let read = Arc::new(Mutex::new(Vec::new()));
         let book = Arc::clone(&read);
         let door = By(move |call: Call| {
-            book.lock().unwrap().push(limits(&call));
+            // It is given the time on the way, and no more.
+            let later =
+                call.deadline.is_none_or(|it| it >= deadline && it.since(deadline) < now().since(Time::ZERO));
+            book.lock().unwrap().push((limits(&call), later));
             Ok(Reply::default())
         });
         let line = Tcp::default().line_to(Arc::new(door));
         assert!(line.call(sent).await.is_ok());
         assert!(line.call(Call::arriving(4)).await.is_ok());
-        assert_eq!(*read.lock().unwrap(), [expected, limits(&Call::arriving(4))]);
+        assert_eq!(*read.lock().unwrap(), [(expected, true), (limits(&Call::arriving(4)), true)]);
     });
 }
 
@@ -274,7 +278,7 @@ fn a_caller_that_leaves_gives_its_port_back_at_once() {
         server.await.unwrap();
         // The service's end stays open meanwhile: after an orderly close the port would now wait for it.
         let (mut stream, caller) = accepted.recv().await.unwrap();
-        let free = || TcpSocket::new_v4().unwrap().bind(caller).is_ok();
+        let free = || tokio::net::TcpSocket::new_v4().unwrap().bind(caller).is_ok();
         until("the port is free", free).await;
         let mut read = Vec::new();
         let ended = timeout(PATIENCE, Order::timeout(0), stream.read_to_end(&mut read)).await;

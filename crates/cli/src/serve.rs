@@ -1,0 +1,113 @@
+//! `pumphandle serve`: one service of a scenario as a process of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use pumphandle_console::{Guard, Token, serve_control};
+use pumphandle_core::time::Origin;
+use pumphandle_experiment::live::{Desk, listen};
+
+use crate::args::{ServeArguments, TokenArguments};
+use crate::{End, scenarios, screen};
+
+pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<End> {
+    let (_, text) = scenarios::text(&arguments.scenario)?;
+    let mut checked = scenarios::load(&arguments.scenario)?;
+    scenarios::change(&mut checked, &arguments.set)?;
+    let token = token(&arguments.token)?;
+    let ways = Ways::read(&arguments.at, &checked.scenario.services.keys().cloned().collect::<Vec<_>>())?;
+    let guard = Guard::new(arguments.admin, token, &arguments.host)
+        .map_err(|sentence| anyhow!("{sentence}: give PUMPHANDLE_TOKEN, or --token-file"))?;
+    // Every call under way takes two sockets; the usual limit of 1024 files is soon reached.
+    let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
+    if files < 8192 {
+        eprintln!("this system allows only {files} open files: a storm may need more");
+    }
+    let origin = Origin::after(Duration::ZERO);
+    origin.enter();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(move || origin.enter())
+        .build()?;
+    runtime.block_on(async {
+        let port = |what: &str, at: SocketAddr| {
+            listen(at).with_context(|| format!("the {what} port {at} cannot be had"))
+        };
+        let (data, admin) = (port("data", arguments.data)?, port("admin", arguments.admin)?);
+        let (data_at, admin_at) = (data.local_addr()?, admin.local_addr()?);
+        let at = |callee: &str| ways.to(callee);
+        let desk =
+            Desk::start(checked, &arguments.service, arguments.seed, at, data).map_err(anyhow::Error::msg)?;
+        serve_control(admin, desk, arguments.stack.clone(), text, data_at, guard);
+        // For whoever started it with ports that the system chose. One line, once it answers.
+        let (service, stack) = (&arguments.service, &arguments.stack);
+        screen::print(&format!("{service} of {stack}: calls at {data_at}, admin at http://{admin_at}\n"));
+        until_told().await
+    })?;
+    // What is under way is lost, as when any process ends.
+    runtime.shutdown_background();
+    Ok(End::Held)
+}
+
+/// Waits for the system to ask for an end.
+async fn until_told() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            biased;
+            _ = terminated.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+/// The token from the environment or from a file. Not from the command line, which everybody on the machine
+/// can read.
+pub(crate) fn token(arguments: &TokenArguments) -> anyhow::Result<Option<Token>> {
+    let read =
+        |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    let text = match &arguments.token_file {
+        Some(file) => Some(read(file)?),
+        None => std::env::var("PUMPHANDLE_TOKEN").ok().filter(|text| !text.is_empty()),
+    };
+    text.map(|text| Token::new(&text).map_err(anyhow::Error::msg)).transpose()
+}
+
+/// Where services are found: one by one, or by a rule.
+struct Ways {
+    rule: String,
+    ones: Vec<(String, String)>,
+}
+
+impl Ways {
+    /// Reads every `--at`: `api=127.0.0.1:7001`, or a rule such as `control-{service}:7000`.
+    fn read(at: &[String], services: &[String]) -> anyhow::Result<Ways> {
+        let mut ways = Ways { rule: "{service}:7000".to_owned(), ones: Vec::new() };
+        for text in at {
+            match text.split_once('=') {
+                Some((service, address)) if services.iter().any(|known| known == service) => {
+                    ways.ones.push((service.to_owned(), address.to_owned()));
+                }
+                Some((service, _)) => {
+                    bail!("--at {text}: no such service: `{service}`; there is {}", services.join(", "))
+                }
+                None if text.contains("{service}") => ways.rule.clone_from(text),
+                None => bail!("--at {text}: expected SERVICE=HOST:PORT, or a rule with {{service}} in it"),
+            }
+        }
+        Ok(ways)
+    }
+
+    fn to(&self, service: &str) -> String {
+        let one = self.ones.iter().rev().find(|(name, _)| name == service);
+        one.map_or_else(|| self.rule.replace("{service}", service), |(_, address)| address.clone())
+    }
+}

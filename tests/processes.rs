@@ -1,0 +1,441 @@
+//! Services as processes of their own: started, run against, killed, stopped, started again. Everything waits
+//! for what it has to see, and ports are those that the system gives.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// client -> api. A lever, so that there are two stacks; everything is over in six seconds.
+const SCENARIO: &str = "\
+scenario: shop
+title: A shop
+story: It is slow for a while.
+kind: pulse
+slo: { latency: 500ms }
+duration: 6s
+pull: 4s
+load: { arrivals: { poisson: 50/s } }
+services:
+  client: { calls: api, with: { attempt_timeout: 200ms, retry: { attempts: 2, backoff: { up_to: 10ms } } } }
+  api: { workers: 8, queue: { size: 20 }, service_time: { constant: 2ms } }
+timeline:
+  - { trigger: slow, from: 1s, for: 2s, do: { slow_down: { service: api, factor: 20 } } }
+levers:
+  no-retries: { title: no retries, level: 7, set: { client.retry.enabled: false } }
+";
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pumphandle"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("PUMPHANDLE_TOKEN")
+        .env_remove("PUMPHANDLE_SCENARIO");
+    command
+}
+
+fn pumphandle(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("everything printed is text")
+}
+
+/// A process of one service; killed when dropped.
+struct Served {
+    child: Child,
+    data: String,
+    admin: String,
+}
+
+impl Served {
+    fn start(scenario: &Path, service: &str, stack: &str, more: &[&str]) -> Served {
+        Served::try_to_start(scenario, service, stack, more)
+            .unwrap_or_else(|line| panic!("it did not start: {line:?}"))
+    }
+
+    /// Where another one was: its port may be taken for a moment, by a connection that got it by chance.
+    fn start_again(scenario: &Path, service: &str, stack: &str, more: &[&str]) -> Served {
+        let mut tries = (0..100).map(|_| Served::try_to_start(scenario, service, stack, more));
+        tries.find_map(Result::ok).expect("the port comes free")
+    }
+
+    fn try_to_start(scenario: &Path, service: &str, stack: &str, more: &[&str]) -> Result<Served, String> {
+        let mut all = vec![
+            "serve",
+            service,
+            "--scenario",
+            scenario.to_str().expect("a test can do this"),
+            "--stack",
+            stack,
+        ];
+        all.extend(more);
+        let child = command(&all).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut served = Served { child, data: String::new(), admin: String::new() };
+        let mut line = String::new();
+        let said = served.child.stdout.take().expect("it was asked for");
+        BufReader::new(said).read_line(&mut line).expect("a line can be read");
+        // "api of control: calls at 127.0.0.1:1, admin at http://127.0.0.1:2"
+        let ports =
+            line.trim().split_once("calls at ").map(|(_, rest)| rest.split_once(", admin at http://"));
+        let (data, admin) = ports.flatten().ok_or_else(|| line.clone())?;
+        (served.data, served.admin) = (data.to_owned(), admin.to_owned());
+        Ok(served)
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("there is `kill`").success());
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.admin).expect("a test can do this");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin)
+            .expect("a test can do this");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("a test can do this");
+        serde_json::from_str(answer.split_once("\r\n\r\n").expect("a test can do this").1)
+            .expect("a test can do this")
+    }
+
+    /// What was done to it, as `what`.
+    fn done(&self) -> Vec<String> {
+        let events = self.get("/events");
+        events["events"]
+            .as_array()
+            .expect("a test can do this")
+            .iter()
+            .map(|it| it["what"].as_str().expect("a test can do this").to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already, which is what some tests are about.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const ANY: [&str; 4] = ["--data", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+
+/// Both services of a stack.
+struct Stack {
+    client: Served,
+    api: Served,
+    name: &'static str,
+}
+
+impl Stack {
+    fn start(scenario: &Path, name: &'static str) -> Stack {
+        let api = Served::start(scenario, "api", name, &ANY);
+        let at = format!("api={}", api.data);
+        let client = Served::start(scenario, "client", name, &[&ANY[..], &["--at", &at]].concat());
+        Stack { client, api, name }
+    }
+
+    fn urls(&self) -> String {
+        format!("http://{},http://{}", self.client.admin, self.api.admin)
+    }
+
+    fn spec(&self) -> String {
+        format!("{}={}", self.name, self.urls())
+    }
+}
+
+struct Twin {
+    folder: tempfile::TempDir,
+    control: Stack,
+    treatment: Stack,
+}
+
+impl Twin {
+    fn start() -> Twin {
+        let folder = tempfile::tempdir().expect("a test can do this");
+        let file = folder.path().join("shop.yaml");
+        std::fs::write(&file, SCENARIO).expect("a test can do this");
+        let [control, treatment] = ["control", "treatment"].map(|name| Stack::start(&file, name));
+        Twin { folder, control, treatment }
+    }
+
+    fn file(&self) -> String {
+        self.folder.path().join("shop.yaml").to_str().expect("a test can do this").to_owned()
+    }
+
+    fn out(&self) -> String {
+        self.folder.path().join("out").to_str().expect("a test can do this").to_owned()
+    }
+
+    /// An experiment against both stacks, under way.
+    fn run(&self, more: &[&str]) -> (Child, BufReader<ChildStderr>) {
+        let (file, out) = (self.file(), self.out());
+        let (control, treatment) = (self.control.spec(), self.treatment.spec());
+        let mut all = vec!["run", &file, "--lever", "no-retries", "--json", "--out", &out];
+        all.extend(["--stack", &control, "--stack", &treatment]);
+        all.extend(more);
+        let mut child =
+            command(&all).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a test can do this");
+        let told = BufReader::new(child.stderr.take().expect("a test can do this"));
+        (child, told)
+    }
+
+    fn result(&self) -> Value {
+        let file = Path::new(&self.out()).join("result.json");
+        serde_json::from_slice(&std::fs::read(file).expect("what was measured is kept"))
+            .expect("a test can do this")
+    }
+}
+
+/// Reads what a run tells until it tells `what`.
+fn until(told: &mut BufReader<ChildStderr>, what: &str) -> String {
+    let mut all = String::new();
+    while !all.lines().last().is_some_and(|line| line.contains(what)) {
+        assert!(
+            told.read_line(&mut all).expect("a test can do this") > 0,
+            "it never told {what:?}, but:\n{all}"
+        );
+    }
+    all
+}
+
+/// The rest of what a run tells, and how it ends.
+fn end(mut child: Child, mut told: BufReader<ChildStderr>) -> (i32, String) {
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).expect("a test can do this");
+    (child.wait().expect("a test can do this").code().expect("it ended by itself"), rest)
+}
+
+fn reasons(arm: &Value) -> String {
+    arm["reasons"].to_string()
+}
+
+#[test]
+fn an_experiment_sends_the_same_users_to_both_stacks_and_pulls_the_lever_on_one() {
+    let twin = Twin::start();
+    let (child, told) = twin.run(&["--seed", "3"]);
+    let (code, told) = end(child, told);
+    // A machine that is busy with other tests may have to say "not valid"; it must never say "held".
+    assert!([0, 3].contains(&code), "{told}");
+    let result = twin.result();
+    let [control, treatment] = [0, 1].map(|i| &result["arms"][i]);
+    assert_eq!(control["outcome"]["arrivals"], treatment["outcome"]["arrivals"]);
+    assert!(control["outcome"]["arrivals"].as_f64().expect("a test can do this") > 200.0, "{control}");
+    assert!(!reasons(control).contains("api") && !reasons(treatment).contains("api"), "{result}");
+    assert_eq!(twin.control.api.done(), ["reset", "trigger slow", "trigger slow", "reset"]);
+    assert_eq!(twin.treatment.api.done(), ["reset", "trigger slow", "trigger slow", "reset"]);
+    assert_eq!(twin.control.client.done(), ["reset", "reset"]);
+    assert_eq!(twin.treatment.client.done(), ["reset", "client.retry.enabled", "reset"]);
+    assert_eq!(twin.control.api.get("/")["seed"], 3);
+    // Every user reached the api of both, and was counted there.
+    let arrived = |arm: &str| -> u64 {
+        let rows = std::fs::read_to_string(Path::new(&twin.out()).join("series.ndjson"))
+            .expect("a test can do this");
+        let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).expect("a test can do this"));
+        let of = rows.filter(|row| row["arm"] == arm && row["service"] == "api");
+        of.filter_map(|row| row["flows"]["arrived"].as_u64()).sum()
+    };
+    for arm in ["control", "no-retries"] {
+        assert!(
+            arrived(arm) as f64 >= control["outcome"]["arrivals"].as_f64().expect("a test can do this"),
+            "{arm}"
+        );
+    }
+}
+
+#[test]
+fn a_service_that_is_killed_makes_the_run_not_tested_and_comes_back_into_it() {
+    let mut twin = Twin::start();
+    let (child, mut told) = twin.run(&[]);
+    until(&mut told, "control: api: begin trigger slow");
+    let (data, admin) = (twin.treatment.api.data.clone(), twin.treatment.api.admin.clone());
+    twin.treatment.api.child.kill().expect("a test can do this");
+    twin.treatment.api.child.wait().expect("a test can do this");
+    until(&mut told, "treatment: api does not answer, since");
+    let file = twin.file();
+    let again = ["--data", &data, "--admin", &admin];
+    twin.treatment.api = Served::start_again(Path::new(&file), "api", "treatment", &again);
+    until(&mut told, "treatment: api answers again");
+    let (code, told) = end(child, told);
+    assert_eq!(code, 3, "{told}");
+    assert!(!told.contains("panicked"), "{told}");
+    let result = twin.result();
+    assert!(reasons(&result["arms"][1]).contains("treatment: api does not answer, since"), "{result}");
+    assert!(!reasons(&result["arms"][0]).contains("does not answer"), "{result}");
+    assert_eq!(result["arms"][1]["verdict"]["is"], "not tested");
+    assert!(
+        result["arms"][0]["outcome"]["arrivals"].as_f64().expect("a test can do this") > 200.0,
+        "what was measured is kept"
+    );
+    // The rig goes on: the stack is whole again.
+    let set = pumphandle(&["set", "api.workers=9", "--stack", &twin.treatment.urls()]);
+    assert_eq!(set.status.code(), Some(0), "{}", text(&set.stderr));
+    assert_eq!(twin.treatment.api.get("/settings/api.workers"), 9);
+}
+
+#[test]
+fn a_service_that_is_stopped_and_continued_is_told_of_and_the_run_ends() {
+    let twin = Twin::start();
+    let (child, mut told) = twin.run(&[]);
+    until(&mut told, "control: api: begin trigger slow");
+    // The kernel goes on to accept its connections: nobody answers on them.
+    twin.treatment.api.signal("-STOP");
+    let all = until(&mut told, "treatment: api does not answer, since");
+    assert!(all.contains("no answer within 2 s"), "{all}");
+    twin.treatment.api.signal("-CONT");
+    until(&mut told, "treatment: api answers again");
+    let (code, told) = end(child, told);
+    assert_eq!(code, 3, "{told}");
+    assert!(reasons(&twin.result()["arms"][1]).contains("api does not answer"));
+}
+
+#[test]
+fn stacks_that_are_no_twins_are_refused_and_nothing_is_run() {
+    let twin = Twin::start();
+    let (child, told) = twin.run(&["--set", "api.workers=4"]);
+    let (code, told) = end(child, told);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("api of treatment: its settings are not those of this run"), "{told}");
+    assert!(told.contains("nothing was run") && !Path::new(&twin.out()).exists());
+    // Another version of the file.
+    std::fs::write(twin.file(), SCENARIO.replace("A shop", "Another shop")).expect("a test can do this");
+    let (child, told) = twin.run(&[]);
+    let (code, told) = end(child, told);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("another version of the file"), "{told}");
+    // A stack too few, one of whom nobody answers, one in which a service is missing.
+    let (file, urls) = (twin.file(), twin.control.urls());
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .expect("a test can do this")
+        .local_addr()
+        .expect("a test can do this");
+    for (specs, said) in [
+        (vec![format!("control={urls}")], "one for every --lever"),
+        (vec![format!("control={urls}"), format!("treatment=http://{nobody}")], "nothing was run"),
+        (
+            vec![format!("control=http://{}", twin.control.api.admin), twin.treatment.spec()],
+            "`client` is missing",
+        ),
+        (vec![format!("a={urls}"), twin.treatment.spec()], "called control"),
+        (vec![urls.clone(), twin.treatment.spec()], "expected NAME=URL"),
+    ] {
+        let mut all = vec!["run", &file, "--lever", "no-retries"];
+        specs.iter().for_each(|spec| all.extend(["--stack", spec.as_str()]));
+        let output = pumphandle(&all);
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains(said), "{specs:?}: {told}");
+    }
+}
+
+#[test]
+fn a_host_can_play_an_incident_by_hand() {
+    let twin = Twin::start();
+    let urls = twin.control.urls();
+    let run = |arguments: &[&str]| {
+        let output = pumphandle(&[arguments, &["--stack", &urls]].concat());
+        (output.status.code().expect("a test can do this"), text(&output.stdout), text(&output.stderr))
+    };
+    let good = |arguments: &[&str], said: &str| {
+        let (code, out, err) = run(arguments);
+        assert!(code == 0 && out.contains(said), "{arguments:?}: {out}{err}");
+    };
+    let bad = |arguments: &[&str], said: &str| {
+        let (code, out, err) = run(arguments);
+        assert!(code == 2 && err.contains(said), "{arguments:?}: {out}{err}");
+    };
+    good(&["trigger", "slow", "--for", "1h"], "api: api 20x slower, for 1h");
+    bad(&["trigger", "slow"], "acts already");
+    bad(&["trigger", "slwo"], "did you mean `slow`?");
+    good(&["pull", "no-retries"], "client.retry.enabled: true -> false");
+    good(&["set", "api.queue.size=5", "client.retry.attempts=3"], "api.queue.size: 20 -> 5");
+    good(&["state"], "client.retry.enabled: false (scenario: true)");
+    bad(&["set", "api.queue.size=6", "client.retry.attempts=0"], "nothing was changed");
+    assert_eq!(twin.control.api.get("/settings/api.queue.size"), 5, "not even the part that was right");
+    bad(&["pull", "no-retry"], "did you mean `no-retries`?");
+    good(&["unpull", "no-retries"], "client.retry.enabled: false -> true");
+    good(&["calm"], "api: slow has ended");
+    good(&["set", "api.queue.size=null"], "api.queue.size: 5 -> 20");
+    for _ in 0..2 {
+        good(&["reset"], "client: as the scenario says");
+    }
+    assert_eq!(twin.control.client.get("/")["changed"], serde_json::json!({}));
+    assert_eq!(twin.treatment.api.done().len() + twin.treatment.client.done().len(), 0, "the other stack");
+}
+
+#[test]
+fn a_port_that_is_taken_and_a_port_for_everybody_without_a_token_are_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a test can do this");
+    let file = folder.path().join("shop.yaml");
+    std::fs::write(&file, SCENARIO).expect("a test can do this");
+    let serve = |more: &[&str], token: Option<&str>| {
+        let mut command = command(
+            &[&["serve", "api", "--scenario", file.to_str().expect("a test can do this")], more].concat(),
+        );
+        token.map(|token| command.env("PUMPHANDLE_TOKEN", token));
+        let output = command.output().expect("a test can do this");
+        (output.status.code(), text(&output.stderr))
+    };
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a test can do this");
+    let there = taken.local_addr().expect("a test can do this").to_string();
+    for (more, what) in [
+        (["--data", &there, "--admin", "127.0.0.1:0"], "data"),
+        (["--data", "127.0.0.1:0", "--admin", &there], "admin"),
+    ] {
+        let (code, told) = serve(&more, None);
+        assert!(
+            code == Some(2) && told.contains(&format!("the {what} port {there} cannot be had")),
+            "{told}"
+        );
+    }
+    let everybody = ["--data", "127.0.0.1:0", "--admin", "0.0.0.0:0"];
+    let (code, told) = serve(&everybody, None);
+    assert!(code == Some(2) && told.contains("changes need a token there"), "{told}");
+    let (code, told) = serve(&everybody, Some("short"));
+    assert!(code == Some(2) && told.contains("at least 16 characters") && !told.contains("short"), "{told}");
+    let (code, told) = serve(&["--at", "db=127.0.0.1:1"], None);
+    assert!(code == Some(2) && told.contains("no such service: `db`"), "{told}");
+    let output = pumphandle(&[
+        "serve",
+        "apo",
+        "--scenario",
+        file.to_str().expect("a test can do this"),
+        "--data",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("did you mean `api`?"));
+}
+
+#[test]
+fn a_stack_with_a_token_obeys_only_those_who_have_it_and_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a test can do this");
+    let (file, secret) = (folder.path().join("shop.yaml"), folder.path().join("token"));
+    std::fs::write(&file, SCENARIO).expect("a test can do this");
+    std::fs::write(&secret, "a-token-for-this-test\n").expect("a test can do this");
+    let token = ["--token-file", secret.to_str().expect("a test can do this")];
+    let api = Served::start(&file, "api", "control", &[&ANY[..], &token].concat());
+    let at = format!("api={}", api.data);
+    let mut client = Served::start(&file, "client", "control", &[&ANY[..], &token, &["--at", &at]].concat());
+    let urls = format!("http://{},http://{}", client.admin, api.admin);
+    let set = ["set", "api.workers=9", "--stack", &urls];
+    let refused = pumphandle(&set);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("changes need the token"), "{}", text(&refused.stderr));
+    assert_eq!(api.get("/settings/api.workers"), 8);
+    assert_eq!(pumphandle(&[&set[..], &token].concat()).status.code(), Some(0));
+    assert_eq!(api.get("/settings/api.workers"), 9);
+    assert_eq!(pumphandle(&["healthcheck", &format!("http://{}", client.admin)]).status.code(), Some(0));
+    client.signal("-TERM");
+    assert_eq!(
+        client.child.wait().expect("a test can do this").code(),
+        Some(0),
+        "it ended because it was told to"
+    );
+    assert_eq!(pumphandle(&["healthcheck", &format!("http://{}", client.admin)]).status.code(), Some(2));
+}
