@@ -29,6 +29,7 @@ levers:
     title: no retries
     level: 7
     set: { client.retry.enabled: false }
+    modes: [pulled]
     kill: { services: [api], older_than: 1s }
 ";
 
