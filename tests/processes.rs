@@ -25,7 +25,12 @@ services:
 timeline:
   - { trigger: slow, from: 1s, for: 2s, do: { slow_down: { service: api, factor: 20 } } }
 levers:
-  no-retries: { title: no retries, level: 7, set: { client.retry.enabled: false } }
+  no-retries:
+    title: no retries
+    level: 7
+    set: { client.retry.enabled: false }
+    modes: [pulled]
+    kill: { services: [api], older_than: 1s }
 ";
 
 fn command(arguments: &[&str]) -> Command {
@@ -228,7 +233,7 @@ fn an_experiment_sends_the_same_users_to_both_stacks_and_pulls_the_lever_on_one(
     assert!(control["outcome"]["arrivals"].as_f64().expect("a test can do this") > 200.0, "{control}");
     assert!(!reasons(control).contains("api") && !reasons(treatment).contains("api"), "{result}");
     assert_eq!(twin.control.api.done(), ["reset", "trigger slow", "trigger slow", "reset"]);
-    assert_eq!(twin.treatment.api.done(), ["reset", "trigger slow", "trigger slow", "reset"]);
+    assert_eq!(twin.treatment.api.done(), ["reset", "trigger slow", "trigger slow", "kill", "reset"]);
     assert_eq!(twin.control.client.done(), ["reset", "reset"]);
     assert_eq!(twin.treatment.client.done(), ["reset", "client.retry.enabled", "reset"]);
     assert_eq!(twin.control.api.get("/")["seed"], 3);

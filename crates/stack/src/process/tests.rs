@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pumphandle_core::meter::{BreakerState, Flow, StockName};
 use pumphandle_core::time::{self, Order, Origin, now, timeout};
-use pumphandle_core::{CallError, Dur, Outcome, Reply};
+use pumphandle_core::{CallError, Class, Dur, Outcome, Reply};
 use pumphandle_policy::{Patience, deadline, retry_quota};
 
 use super::*;
@@ -217,5 +217,83 @@ fn draws_follow_the_seed_and_the_arrival_and_not_the_process() {
         assert_eq!(control, treatment);
         assert_ne!(control, other);
         assert!(control.contains(&true) && control.contains(&false));
+    });
+}
+
+/// Classes travel by number, and what they mean is known to every process; a service that stands by is found as
+/// those that are called are.
+#[test]
+fn a_class_finds_its_own_way_and_its_own_work_in_other_processes() {
+    on_the_real_clock(async {
+        let json = r#"{
+            "client": { "calls": "api", "standby": "spare", "route": { "paying": { "api": "spare" } } },
+            "api": {},
+            "spare": { "service_time_of": { "paying": { "constant": "30ms" } } }
+        }"#;
+        let all: StackSettings = serde_json::from_str(json).unwrap();
+        let classes = || vec!["usual".to_owned(), "paying".to_owned()];
+        let of = |service: &str, at: Vec<(&'static str, SocketAddr)>| {
+            let at = |name: &str| at.iter().find(|(known, _)| *known == name).unwrap().1.to_string();
+            let process = Arc::new(Process::start(all.clone(), service, classes(), 1, at).unwrap());
+            let listener = listen_at(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let address = listener.local_addr().unwrap();
+            process.listen(listener);
+            (process, address)
+        };
+        let (api, api_at) = of("api", Vec::new());
+        let (spare, spare_at) = of("spare", Vec::new());
+        let (client, at) = of("client", vec![("api", api_at), ("spare", spare_at)]);
+        let line = Tcp::default().line_to_process(&at.to_string()).unwrap();
+        let paying = || Call { class: Class(1), ..Call::arriving(1) };
+        for _ in ["as started", "as reset"] {
+            let before = now();
+            assert_eq!(line.call(Call::arriving(0)).await, Ok(Reply::default()));
+            assert_eq!(line.call(paying()).await, Ok(Reply::default()));
+            assert!(now().since(before) >= Duration::from_millis(30), "work of its class");
+            [&client, &api, &spare].into_iter().for_each(|process| process.reset(1));
+        }
+        assert_eq!([&client, &api, &spare].map(|process| flow(process, Flow::Arrived)), [4, 2, 2]);
+    });
+}
+
+#[test]
+fn a_reset_takes_its_limits_with_it_and_whoever_stands_in_line_finds_nobody() {
+    on_the_real_clock(async {
+        let (_client, api, _) = both();
+        let limits = changed("api", |it| {
+            it.door_concurrency_limit =
+                serde_json::from_str(r#"{ "algorithm": { "aimd": { "initial": 7, "min": 1 } } }"#).unwrap();
+            it.door_rate_limit =
+                serde_json::from_str(r#"{ "rate": "2/s", "burst": 1, "max_wait": "10s" }"#).unwrap();
+        });
+        api.stack().set("api", limits);
+        let limit = || api.meter().read(now()).concurrency_limit;
+        assert_eq!(limit(), 7);
+        assert_eq!(api.call(Call::arriving(0)).await, Ok(Reply::default()));
+        let waits = api.call(Call::arriving(1));
+        let reset = async {
+            until("it stands in line", || level(&api, StockName::RateWaiting) == 1).await;
+            api.reset(1);
+        };
+        assert_eq!(tokio::join!(biased; waits, reset).0, Err(CallError::Disconnected));
+        until("the limits are gone", || limit() == 0).await;
+        assert_eq!(level(&api, StockName::RateWaiting), 0);
+    });
+}
+
+#[test]
+fn old_work_in_another_process_is_ended_and_young_work_is_not() {
+    on_the_real_clock(async {
+        let (_client, api, line) = both();
+        api.stack().disturb(0, "api", hanging());
+        let works = async { line.call(Call::arriving(0)).await };
+        let kill = async {
+            until("it works", || level(&api, StockName::Working) == 1).await;
+            assert_eq!(api.stack().kill("api", Duration::from_secs(3600)), 0);
+            assert_eq!(level(&api, StockName::Inside), 1);
+            assert_eq!(api.stack().kill("api", Duration::ZERO), 1);
+        };
+        assert_eq!(tokio::join!(biased; works, kill).0, Err(CallError::Killed));
+        assert_eq!(flow(&api, Flow::Killed), 1);
     });
 }
