@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Key, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use pumphandle_core::catalogue::{self, Kind, MetricSpec, Source};
 use pumphandle_core::meter::Meter;
 use pumphandle_core::time::now;
-
-use crate::catalogue::{Kind, MetricSpec, Source, catalogue};
 
 /// See the module.
 pub(crate) struct Exposition {
@@ -39,9 +38,9 @@ impl Exposition {
     pub(crate) fn new(service: &str, arm: &str, meter: Arc<Meter>) -> Exposition {
         let labelled = PrometheusBuilder::new().add_global_label("arm", arm);
         let recorder = labelled.add_global_label("service", service).build_recorder();
-        let cells = catalogue().into_iter().map(|spec| {
+        let cells = catalogue::services().into_iter().map(|(spec, source)| {
             let cell = register(&recorder, &spec);
-            (spec.name, (spec.source, cell))
+            (spec.name, (source, cell))
         });
         Exposition { meter, cells: cells.collect(), recorder: recorder.handle() }
     }
@@ -85,7 +84,8 @@ fn register(recorder: &impl Recorder, spec: &MetricSpec) -> Cell {
             recorder.describe_counter(spec.name.clone().into(), None, spec.help.clone().into());
             Cell::Counter(recorder.register_counter(&key, &METADATA))
         }
-        Kind::Gauge => {
+        // A meter keeps no histograms.
+        Kind::Gauge | Kind::Histogram => {
             recorder.describe_gauge(spec.name.clone().into(), None, spec.help.clone().into());
             Cell::Gauge(recorder.register_gauge(&key, &METADATA))
         }
@@ -105,8 +105,8 @@ fn seconds(nanos: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::LABELS;
     use pumphandle_core::Time;
+    use pumphandle_core::catalogue::LABELS;
     use pumphandle_core::meter::{BreakerState, Flow, StockName};
     use pumphandle_core::time::Origin;
 
@@ -146,9 +146,9 @@ mod tests {
         Origin::after(std::time::Duration::ZERO).enter();
         let text = Exposition::new("api", "control", busy_meter()).render();
         let mut lines = text.lines();
-        let mut specs = catalogue();
-        specs.sort_by(|a, b| a.name.cmp(&b.name));
-        for spec in specs {
+        let mut specs = catalogue::services();
+        specs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        for (spec, _) in specs {
             let MetricSpec { name, kind, help, .. } = &spec;
             assert_eq!(lines.next(), Some(format!("# HELP {name} {help}").as_str()));
             assert_eq!(lines.next(), Some(format!("# TYPE {name} {}", kind.name()).as_str()));
@@ -207,7 +207,7 @@ mod tests {
     fn names_of_people_cannot_break_the_format() {
         Origin::after(std::time::Duration::ZERO).enter();
         let text = Exposition::new("a\"b", "no\n\nretries\\", Arc::default()).render();
-        assert_eq!(text.lines().count(), 3 * catalogue().len());
+        assert_eq!(text.lines().count(), 3 * catalogue::services().len());
         assert!(text.contains(r#"arm="no\n\nretries\\",service="a\"b""#), "{}", &text[..400]);
     }
 

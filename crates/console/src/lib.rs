@@ -8,7 +8,6 @@
 //!
 //! # Layout
 //!
-//! * [`catalogue`]: what is exported under which name; dashboards are checked against it
 //! * `exposition`: one service's metrics as text; `reader`: that text as metrics
 //! * `server`: the metrics of a run's services over HTTP
 //! * `control`: the admin port of a service in a process of its own; [`client`]: its other end
@@ -16,7 +15,6 @@
 //! * `guard`: who may do what there
 //! * `http`: limits that all of them share
 
-mod catalogue;
 pub mod client;
 mod control;
 mod exposition;
@@ -26,7 +24,6 @@ mod reader;
 pub mod remote;
 mod server;
 
-pub use catalogue::{Kind, LABELS, MetricSpec, catalogue};
 pub use control::{MAX_BODY, WHO, serve_control};
 pub use guard::{Guard, SHORTEST_TOKEN, Token};
 pub use reader::{BadMetrics, MAX_PAGE, Page, read_metrics};

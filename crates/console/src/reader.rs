@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use pumphandle_core::catalogue::{self, Source};
 use pumphandle_core::meter::{BreakerState, FLOWS, STOCKS, Snapshot, StockReading};
-
-use crate::catalogue::{Source, catalogue};
 
 /// Bytes of a page that are read.
 pub const MAX_PAGE: usize = 1024 * 1024;
@@ -53,7 +52,7 @@ pub fn read_metrics(text: &str) -> Result<Page, BadMetrics> {
         return Err(whole(format!("more than {MAX_PAGE} bytes")));
     }
     let sources: BTreeMap<String, Source> =
-        catalogue().into_iter().map(|spec| (spec.name, spec.source)).collect();
+        catalogue::services().into_iter().map(|(spec, source)| (spec.name, source)).collect();
     let mut values: BTreeMap<&str, u64> = BTreeMap::new();
     let mut labels: Option<(String, String)> = None;
     for (i, line) in text.lines().enumerate() {

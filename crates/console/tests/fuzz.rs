@@ -9,7 +9,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use pumphandle_console::{catalogue, read_metrics};
+use pumphandle_console::read_metrics;
+use pumphandle_core::catalogue;
 use pumphandle_core::meter::Flow;
 use serde_json::Value;
 use support::Rig;
@@ -218,7 +219,7 @@ fn a_real_page_is_read_and_without_any_one_of_its_metrics_it_is_refused() {
     let page = real_page();
     let read = read_metrics(&page).expect("the page is whole");
     assert_eq!((read.service.as_str(), read.arm.as_str(), read.snapshot.replicas), ("api", "control", 1));
-    for spec in catalogue() {
+    for (spec, _) in catalogue::services() {
         let sample = format!("{}{{", spec.name);
         let (with, without): (Vec<&str>, Vec<&str>) =
             page.lines().partition(|line| line.starts_with(&sample));

@@ -10,9 +10,11 @@
 //! * [`gate`]: permits with a queue in front: workers, connections, bulkheads
 //! * [`live`]: settings that change under way
 //! * [`meter`]: stocks, flows, and the catalogue of their names
+//! * [`catalogue`]: every metric that leaves the rig, by name
 //! * [`world`]: what all services of one arm share: seed and event log
 
 pub mod call;
+pub mod catalogue;
 pub mod draws;
 pub mod events;
 pub mod gate;
