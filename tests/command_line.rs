@@ -1,22 +1,11 @@
 //! The binary as a person and a CI job use it: exit codes, what is printed where, what is left on disk.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod support;
 
-use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-fn pumphandle(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pumphandle"));
-    command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().expect("the binary starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("everything printed is text")
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("it ended by itself")
-}
+use support::{code, json, pumphandle, scenario, text};
 
 /// A storm small enough for a test: 20 s of trigger, 40 s of storm, 30 s after the pull.
 const SMALL: [&str; 8] = [
@@ -32,25 +21,6 @@ const SMALL: [&str; 8] = [
 
 fn small(extra: &[&'static str]) -> Vec<&'static str> {
     ["run", "retry-storm"].into_iter().chain(SMALL).chain(extra.iter().copied()).collect()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).expect("standard output is one JSON document")
-}
-
-/// A scenario file in `folder`: a lone queue with too little to do, so that it runs in no time.
-fn scenario(folder: &Path, claims: &str) -> PathBuf {
-    let file = folder.join("mine.yaml");
-    let text = format!(
-        "scenario: mine\ntitle: A queue\nstory: It is slow for a while.\nkind: pulse\nslo: {{ latency: 1s }}\n\
-         duration: 160s\npull: 60s\nload: {{ arrivals: {{ poisson: 20/s }} }}\n\
-         services:\n  shop:\n    workers: 4\n    queue: {{ size: 1000 }}\n    service_time: {{ exponential: 50ms }}\n\
-         timeline:\n  - {{ trigger: slow, from: 20s, for: 20s, do: {{ slow_down: {{ service: shop, factor: 20 }} }} }}\n\
-         levers:\n  more-workers: {{ title: more, level: 11, set: {{ shop.workers: 40 }} }}\n\
-         claims:\n{claims}"
-    );
-    std::fs::write(&file, text).expect("the folder is there");
-    file
 }
 
 #[test]
@@ -248,18 +218,23 @@ fn a_claim_that_cannot_fail_is_found_out() {
 }
 
 #[test]
-fn a_folder_that_is_no_run_is_not_overwritten_and_the_results_are_shown_all_the_same() {
+fn a_folder_that_is_no_run_is_not_overwritten_and_nothing_is_run_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let precious = folder.path().join("precious");
     std::fs::create_dir(&precious).unwrap();
     std::fs::write(precious.join("thesis.txt"), "forty years").unwrap();
-    let output = pumphandle(folder.path(), &small(&["--seeds", "1", "--out", "precious"]));
-    assert_eq!(code(&output), 2);
-    assert!(text(&output.stderr).contains("not overwritten"));
-    assert!(text(&output.stdout).contains("The checkout outage"), "what was measured is shown");
-    let left: Vec<_> =
-        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["precious"], "no draft is left behind");
+    let map = ["--x", "load.arrivals.poisson=80/s..90/s", "--y", "timeline.slow-queries.for=2s..3s"];
+    for command in [
+        small(&["--seeds", "1", "--out", "precious"]),
+        small(&["--seeds", "1", "--out", "precious/thesis.txt"]),
+        [&["sweep", "retry-storm", "--out", "precious"][..], &map].concat(),
+        vec!["threshold", "retry-storm", "--x", map[1], "--to", "1/s", "--out", "precious"],
+    ] {
+        let output = pumphandle(folder.path(), &command);
+        assert_eq!(code(&output), 2, "{command:?}");
+        assert!(text(&output.stderr).contains("not overwritten") && output.stdout.is_empty());
+    }
+    assert_eq!(support::names(folder.path()), ["precious"], "no draft is left behind");
     assert_eq!(std::fs::read_to_string(precious.join("thesis.txt")).unwrap(), "forty years");
 }
 
@@ -277,6 +252,52 @@ fn an_event_log_can_be_read_and_a_damaged_one_is_refused() {
     let output = pumphandle(folder.path(), &["events", "damaged"]);
     assert_eq!(code(&output), 2);
     assert!(text(&output.stderr).contains("damaged at byte 0"));
+}
+
+/// A file without an end, one that is too long, one that is no text, one that commands the terminal, and bombs:
+/// refused in a sentence, with little memory. 256 MB of address space are enough for the binary and its threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn bad_files_cost_little_memory_and_are_refused_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let aliases = |levels: usize| -> String {
+        let level = |i: usize| format!("a{i}: &a{i} [{}]\n", format!("*a{}, ", i - 1).repeat(10));
+        format!("a0: &a0 [x]\n{}", (1..=levels).map(level).collect::<String>())
+    };
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("bomb.yaml", aliases(12).as_bytes());
+    write("deep.yaml", "[".repeat(1 << 20).as_bytes());
+    write("long.yaml", &vec![b'#'; 300 << 20]);
+    write("huge.yaml", format!("duration: {}\n", "9".repeat(1 << 19)).as_bytes());
+    write("esc.yaml", b"title: \"\\e]0;owned\\a\\u009b2J\"\nstory: \x1b[2J\n");
+    write("deep.json", "[".repeat(1 << 20).as_bytes());
+    write("other.json", br#"{"results": [{"scenario": 7}]}"#);
+    write("token", &[b'x'; 5000]);
+    for (arguments, said) in [
+        (&["check", "bomb.yaml"][..], "more than 100000 values"),
+        (&["check", "deep.yaml"], "nested too deep"),
+        (&["check", "long.yaml"], "more than 1048576 bytes"),
+        (&["check", "/dev/zero"], "more than 1048576 bytes"),
+        (&["check", "huge.yaml"], "is beyond 1e18"),
+        (&["check", "esc.yaml"], "cannot be in a"),
+        (&["check", "retry-storm", "--baseline", "deep.json"], "is not what `check --json` prints"),
+        (&["check", "retry-storm", "--baseline", "other.json"], "is not what `check --json` prints"),
+        (&["check", "retry-storm", "--baseline", "/dev/zero"], "more than 67108864 bytes"),
+        (&["events", "/dev/zero"], "more than 67108864 bytes"),
+        (&["state", "--stack", "127.0.0.1:1", "--token-file", "token"], "more than 4096 bytes"),
+        (&["run", "retry-storm", "--set", "title=\u{1b}[2J\u{202e}"], "is not a value"),
+        (&["run", "\u{1b}[2J"], "no such incident"),
+    ] {
+        let limits = "ulimit -v 262144; exec \"$0\" \"$@\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", limits, env!("CARGO_BIN_EXE_pumphandle")]).args(arguments);
+        let output = shell.current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(code(&output), 2, "{arguments:?}: {told}");
+        assert!(told.contains(said) && told.len() < 20_000, "{arguments:?}: {told}");
+        let commands = |c: char| c.is_control() && c != '\n' || "\u{202e}".contains(c);
+        assert!(!told.contains(commands) && output.stdout.is_empty(), "{arguments:?}: {told:?}");
+    }
 }
 
 #[test]

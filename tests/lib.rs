@@ -1,1 +1,6 @@
-//! Helpers for the whole-system tests.
+//! What the tools of this package share. The tests themselves are in `tests/tests`; those that start the binary are
+//! part of its own package.
+
+mod growth;
+
+pub use growth::{Growth, Sample, growth};

@@ -1,26 +1,11 @@
 //! Maps, thresholds and sensitivity as a person uses them, on a storm that is small enough for a test.
 
+mod support;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
-use serde_json::Value;
-
-fn pumphandle(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pumphandle"));
-    command.current_dir(folder).args(arguments).stdin(Stdio::null()).output().expect("the binary starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("everything printed is text")
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("it ended by itself")
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {}", text(&output.stderr)))
-}
+use support::{code, json, pumphandle, text};
 
 /// Eight workers that answer 160 per second, clients that try four times, a queue that holds 2.5 s of work: by
 /// attempts x arrivals > capacity it can be tipped from 40 arrivals per second on.

@@ -2,12 +2,15 @@
 //! for what it has to see, and ports are those that the system gives.
 #![cfg(unix)]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use serde_json::Value;
+use support::{command, text};
 
 /// client -> api. A lever, so that there are two stacks; everything is over in six seconds.
 const SCENARIO: &str = "\
@@ -33,22 +36,8 @@ levers:
     kill: { services: [api], older_than: 1s }
 ";
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pumphandle"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("PUMPHANDLE_TOKEN")
-        .env_remove("PUMPHANDLE_SCENARIO");
-    command
-}
-
 fn pumphandle(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the binary starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("everything printed is text")
 }
 
 /// A process of one service; killed when dropped.

@@ -2,6 +2,8 @@
 //! real time three services with little to do. Nothing here reads a clock: that is the rig's affair, or the
 //! command's.
 
+pub mod machine;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

@@ -102,6 +102,7 @@ fn nothing_reads_the_clock_of_the_machine_behind_the_run() {
             ("crates/cli/src/doctor.rs", "is about the machine's own timers"),
             ("crates/cli/src/progress.rs", "tells a person how long it took; goes to machine.json only"),
             ("benches/src/bin/performance.rs", "measures wall time, and nothing else"),
+            ("benches/src/bin/generators.rs", "gives up on a generator that does not end"),
         ],
         |line| {
             let std_clock = line.contains("Instant") && line.contains("std::time::");
@@ -109,6 +110,21 @@ fn nothing_reads_the_clock_of_the_machine_behind_the_run() {
             std_clock || bare || line.contains("SystemTime")
         },
         "time has one source, pumphandle_core::time",
+    );
+}
+
+/// A clock that can be set is read nowhere, not even in what only people see: a run must not change when an
+/// administrator or a time server sets it. `clock-steps` tries that.
+#[test]
+fn nothing_reads_a_clock_that_can_be_set() {
+    only_in(
+        &[],
+        |line| {
+            ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "OffsetDateTime"]
+                .iter()
+                .any(|it| line.contains(it))
+        },
+        "lengths of time come from clocks that only go forwards",
     );
 }
 
@@ -138,6 +154,7 @@ fn threads_sleep_only_where_the_clock_is_the_machine() {
             ("crates/experiment/src/run/real_clock.rs", "the idle timer that is watched"),
             ("crates/cli/src/doctor.rs", "measures how long a sleep takes"),
             ("benches/src/bin/performance.rs", "waits for another process, which has no event to wait for"),
+            ("benches/src/bin/generators.rs", "as performance.rs"),
         ],
         |line| line.contains("thread::sleep"),
         "tests wait for a condition, and virtual time does not pass by waiting",
@@ -263,6 +280,56 @@ fn every_decision_is_one_page_with_a_number_of_its_own_and_stands_in_the_list() 
         }
         assert!(text.lines().count() <= 80, "{file} is longer than a page");
     }
+}
+
+/// A row of the threat model says what must not be possible. A row without a test is a hope.
+#[test]
+fn every_row_of_the_threat_model_names_tests_that_exist_and_every_endpoint_has_a_row() {
+    let model = std::fs::read_to_string(root().join("docs/threat-model.md")).expect("there is one");
+    let tests: BTreeSet<String> = rust()
+        .iter()
+        .flat_map(|(_, text)| text.lines().map(str::trim).filter_map(|line| line.strip_prefix("fn ")))
+        .filter_map(|line| line.split_once('(').map(|(name, _)| name.to_owned()))
+        .collect();
+    let (mut wrong, mut named, mut has_tests) = (Vec::new(), 0, false);
+    for line in model.lines() {
+        if !line.starts_with('|') {
+            has_tests = false;
+            continue;
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let last = cells.last().copied().unwrap_or_default();
+        if last == "test" || line.starts_with("|---") {
+            has_tests |= last == "test";
+            continue;
+        }
+        let found: Vec<&str> = last
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter_map(|code| {
+                Some(code.rsplit_once("::")?.1).or_else(|| code.strip_prefix("tests/").map(|_| code))
+            })
+            .collect();
+        named += found.len();
+        if has_tests && found.is_empty() {
+            wrong.push(format!("no test: {line}"));
+        }
+        let exists = |name: &str| tests.contains(name) || root().join(name).is_file();
+        wrong.extend(found.iter().filter(|name| !exists(name)).map(|name| format!("no such test: {name}")));
+    }
+    assert!(named > 20, "this test does not see the rows");
+    let control = std::fs::read_to_string(root().join("crates/console/src/control.rs")).expect("it is there");
+    let (_, paths) = control.split_once("const PATHS: &str = \"").expect("the paths are listed");
+    let (paths, _) = paths.split_once(';').expect("the list ends");
+    let paths: Vec<&str> = paths
+        .split([' ', ',', '\\', '\n', '"'])
+        .filter(|word| word.starts_with('/') && word.len() < 30)
+        .collect();
+    assert!(paths.len() >= 11, "this test does not see the paths: {paths:?}");
+    let missing = paths.iter().filter(|path| !model.contains(&format!("{path}`")));
+    wrong.extend(missing.map(|path| format!("no row for {path}")));
+    none(&wrong);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use pumphandle_benches::machine::{machine, process_cpu_s};
 use pumphandle_benches::{Defences, Sent, attempts, run, send, storm};
 
 /// Runs per row; the best counts.
@@ -179,15 +180,6 @@ fn thread_cpu_s() -> f64 {
     nanos.expect("Linux tells how long a thread has run") / 1e9
 }
 
-/// Time that all threads of a process have had, in seconds, to a hundredth; zero if it is gone.
-fn process_cpu_s(process: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // After the name in brackets, which may hold anything: user and system ticks are fields 14 and 15 of all.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
-        / 100.0
-}
-
 /// The most memory a process has held at a time, in kB. Linux only.
 fn peak_kb(process: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -197,14 +189,4 @@ fn peak_kb(process: &str) -> Option<u64> {
 
 fn megabytes(kb: Option<u64>) -> String {
     kb.map_or("unknown".to_owned(), |kb| format!("{:.0} MB", kb as f64 / 1024.0))
-}
-
-fn machine() -> String {
-    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
-    format!("{cpus} processors, {model}, {} {}", std::env::consts::OS, std::env::consts::ARCH)
 }

@@ -18,7 +18,8 @@ use serde_json::json;
 use crate::args::{CheckArguments, threads};
 use crate::progress::{Progress, stop_flag};
 use crate::run::machine;
-use crate::{End, scenarios, screen};
+use crate::screen::NotKept;
+use crate::{End, folder, scenarios, screen};
 
 pub(crate) fn check(arguments: &CheckArguments) -> anyhow::Result<End> {
     let asked: Vec<String> = match arguments.scenarios.as_slice() {
@@ -175,9 +176,13 @@ fn stays_down(body: &ClaimBody) -> bool {
     body.metastable == Some(true) || body.state == Some(pumphandle_experiment::claims::State::StaysDown)
 }
 
+/// Bytes of a baseline that are read. One of all incidents has less than a megabyte.
+const MAX_BASELINE: u64 = 64 << 20;
+
 fn read_baseline(file: &Path) -> anyhow::Result<Vec<RunResult>> {
     let name = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    let bytes = scenarios::bytes(file, MAX_BASELINE)?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{name} is not a text file"))?;
     let mut document: serde_json::Value =
         serde_json::from_str(&text).with_context(|| format!("{name} is not what `check --json` prints"))?;
     serde_json::from_value(document["results"].take())
@@ -191,15 +196,23 @@ fn report(
     baseline: Option<&[RunResult]>,
     seconds: f64,
 ) -> anyhow::Result<()> {
-    let save = |file: &Path, text: String| {
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
-    };
-    if let Some(file) = &arguments.junit {
-        save(file, pumphandle_report::junit(results))?;
-    }
-    if let Some(file) = &arguments.summary {
-        save(file, pumphandle_report::markdown(results))?;
-    }
+    // What was measured is shown first: it must not be lost because a file cannot be written.
+    let shown = show(arguments, results, proofs, baseline, seconds);
+    let junit = arguments.junit.as_ref().map(|file| (file, pumphandle_report::junit(results)));
+    let summary = arguments.summary.as_ref().map(|file| (file, pumphandle_report::markdown(results)));
+    let saved = junit.into_iter().chain(summary).map(|(file, text)| folder::file(file, text.as_bytes()));
+    let wrong: Vec<String> =
+        saved.chain([shown]).filter_map(|done| done.err().map(|error| format!("{error:#}"))).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(NotKept(wrong.join("; ")).into()) }
+}
+
+fn show(
+    arguments: &CheckArguments,
+    results: &[RunResult],
+    proofs: &[String],
+    baseline: Option<&[RunResult]>,
+    seconds: f64,
+) -> anyhow::Result<()> {
     let changes = baseline.map(|old| pumphandle_report::baseline_diff(old, results));
     if arguments.json {
         let count = |word: &str| {
@@ -212,16 +225,16 @@ fn report(
             "cannot_fail": arguments.prove.then_some(proofs),
             "changes": changes,
         });
-        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
         return Ok(());
     }
-    screen::print(&pumphandle_report::check_text(results, seconds));
+    screen::print(&pumphandle_report::check_text(results, seconds))?;
     if arguments.prove {
         let text = match proofs {
             [] => "every claim was shown to be able to fail\n".to_owned(),
             some => format!("these claims cannot fail:\n  {}\n", some.join("\n  ")),
         };
-        screen::print(&text);
+        screen::print(&text)?;
     }
     if let Some(changes) = changes {
         let text = if changes.is_empty() {
@@ -229,7 +242,7 @@ fn report(
         } else {
             changes.join("\n")
         };
-        screen::print(&format!("{text}\n"));
+        screen::print(&format!("{text}\n"))?;
     }
     Ok(())
 }

@@ -33,11 +33,11 @@ pub(crate) fn presets(arguments: &PresetsArguments) -> anyhow::Result<End> {
             "presets": known.iter().map(|it| &it.preset).collect::<Vec<_>>(),
             "scenarios": compared.iter().map(as_json).collect::<Vec<_>>(),
         });
-        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
     } else if arguments.markdown {
-        screen::print(&pumphandle_report::presets::markdown(&known, &compared));
+        screen::print(&pumphandle_report::presets::markdown(&known, &compared))?;
     } else {
-        screen::print(&pumphandle_report::presets::text(&known, &compared));
+        screen::print(&pumphandle_report::presets::text(&known, &compared))?;
     }
     Ok(end(&compared))
 }

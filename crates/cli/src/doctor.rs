@@ -36,7 +36,7 @@ pub(crate) fn examine() -> anyhow::Result<End> {
     } else {
         "virtual time can be measured anywhere; see above for real time\n"
     });
-    screen::print(&out);
+    screen::print(&out)?;
     Ok(if well { End::Held } else { End::CouldNotMeasure })
 }
 

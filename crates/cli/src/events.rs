@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use pumphandle_core::events::{self, EventKind};
 
 use crate::args::EventsArguments;
-use crate::{End, screen};
+use crate::{End, scenarios, screen};
+
+/// Bytes of a log that are read: four times what a run keeps.
+const MOST_READ: u64 = 4 * events::MOST_KEPT as u64;
 
 pub(crate) fn print(arguments: &EventsArguments) -> anyhow::Result<End> {
     let file = arguments.file.display();
-    let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {file}"))?;
+    let bytes = scenarios::bytes(&arguments.file, MOST_READ)?;
     let mut out = String::new();
     for event in events::read(&bytes) {
         let event = match event {
@@ -38,9 +41,9 @@ pub(crate) fn print(arguments: &EventsArguments) -> anyhow::Result<End> {
         let kind = format!("{:?}", event.kind).to_lowercase();
         writeln!(out, "{seconds:>14.6}  {service:<6} {kind:<10} {:>20} {:#x}", event.a, event.b)?;
         if out.len() > 1 << 16 {
-            screen::print(&std::mem::take(&mut out));
+            screen::print(&std::mem::take(&mut out))?;
         }
     }
-    screen::print(&out);
+    screen::print(&out)?;
     Ok(End::Held)
 }

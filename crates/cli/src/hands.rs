@@ -11,7 +11,7 @@ use pumphandle_console::client::{Admin, Method};
 use pumphandle_console::remote::RemoteStack;
 use pumphandle_core::Dur;
 use pumphandle_core::time::{self, Order};
-use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::document::{clean, suggest};
 use pumphandle_experiment::plan::{self, StepOf};
 use pumphandle_experiment::run::remote::{Controls, Wish, of_services, reset_order};
 use pumphandle_experiment::scenario::levers::Lever;
@@ -56,7 +56,7 @@ pub(crate) fn trigger(arguments: &TriggerArguments) -> anyhow::Result<End> {
         };
         ask(&stack, service, wish).await?;
         let lasts = lasts.map_or_else(|| ", until it is calmed".to_owned(), |lasts| format!(", for {lasts}"));
-        say(&format!("{service}: {}{lasts}", trigger.words()));
+        say(&format!("{service}: {}{lasts}", trigger.words()))?;
         Ok(End::Held)
     })?
 }
@@ -68,7 +68,7 @@ pub(crate) fn calm(arguments: &CalmArguments) -> anyhow::Result<End> {
             let body = arguments.trigger.as_ref().map_or(json!({}), |trigger| json!({ "trigger": trigger }));
             let ended = port(&stack, service)?.change(Method::POST, "/calm", &body).await?;
             for name in ended["ended"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                say(&format!("{service}: {} has ended", clean(name)));
+                say(&format!("{service}: {} has ended", clean(name)))?;
             }
         }
         Ok(End::Held)
@@ -82,7 +82,7 @@ pub(crate) fn pull(arguments: &LeverArguments) -> anyhow::Result<End> {
         let mut passed = Duration::ZERO;
         for StepOf { after, set, restart, kill } in plan::steps(lever) {
             if after > passed {
-                say(&format!("the next step follows in {}", Dur(after - passed)));
+                say(&format!("the next step follows in {}", Dur(after - passed)))?;
                 time::sleep(after - passed, Order::timeline(0)).await;
                 passed = after;
             }
@@ -90,12 +90,12 @@ pub(crate) fn pull(arguments: &LeverArguments) -> anyhow::Result<End> {
             for service in restart.iter().flat_map(|restart| &restart.services) {
                 let down = restart.map_or(Dur::default(), |restart| restart.down);
                 ask(&stack, service, Wish::Restart(down)).await?;
-                say(&format!("{service}: restarted, away for {down}"));
+                say(&format!("{service}: restarted, away for {down}"))?;
             }
             for service in kill.iter().flat_map(|kill| &kill.services) {
                 let age = kill.map_or(Dur::default(), |kill| kill.older_than);
                 ask(&stack, service, Wish::Kill(age)).await?;
-                say(&format!("{service}: work of {age} and older ended"));
+                say(&format!("{service}: work of {age} and older ended"))?;
             }
         }
         Ok(End::Held)
@@ -140,7 +140,7 @@ pub(crate) fn reset(arguments: &ResetArguments) -> anyhow::Result<End> {
         let body = arguments.seed.map_or(json!({}), |seed| json!({ "seed": seed }));
         for service in reset_order(&checked.scenario) {
             port(&stack, &service)?.change(Method::POST, "/reset", &body).await?;
-            say(&format!("{service}: as the scenario says, with nothing inside"));
+            say(&format!("{service}: as the scenario says, with nothing inside"))?;
         }
         Ok(End::Held)
     })?
@@ -157,7 +157,7 @@ pub(crate) fn state(arguments: &StackArguments) -> anyhow::Result<End> {
                 out,
                 "{service}  up {:.0} s, seed {}",
                 about["up_s"].as_f64().unwrap_or(0.0),
-                about["seed"]
+                clean(&about["seed"].to_string())
             )?;
             for trigger in about["triggers"].as_array().into_iter().flatten() {
                 writeln!(out, "  trigger {}: {}", text(&trigger["trigger"]), text(&trigger["does"]))?;
@@ -172,7 +172,7 @@ pub(crate) fn state(arguments: &StackArguments) -> anyhow::Result<End> {
                 )?;
             }
         }
-        screen::print(&out);
+        screen::print(&out)?;
         Ok(End::Held)
     })?
 }
@@ -219,7 +219,7 @@ async fn change(stack: &RemoteStack, checked: &Checked, set: &Changes) -> anyhow
         let done = done.with_context(|| format!("{service} was not changed"))?;
         for (path, change) in done["changed"].as_object().into_iter().flatten() {
             let text = |value: &Value| clean(value.as_str().unwrap_or_default());
-            say(&format!("{}: {} -> {}", clean(path), text(&change["old"]), text(&change["new"])));
+            say(&format!("{}: {} -> {}", clean(path), text(&change["old"]), text(&change["new"])))?;
         }
     }
     Ok(())
@@ -237,11 +237,6 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
     }
 }
 
-fn say(text: &str) {
-    screen::print(&format!("{text}\n"));
-}
-
-/// What another process says, fit for a terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn say(text: &str) -> anyhow::Result<()> {
+    screen::print(&format!("{text}\n"))
 }

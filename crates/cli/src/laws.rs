@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::args::{LawsArguments, threads};
 use crate::{End, scenarios, screen};
 
-/// The incident on which the worth of common draws is measured, and over how many seeds.
-const COMMON_DRAWS: (&str, u64) = ("retry-storm", 20);
+/// Over how many seeds the worth of common draws is measured, on every incident.
+const COMMON_DRAWS: u64 = 20;
 /// Seed and replications of the simulated intervals: below one point of error in every row.
 const COVERAGE: (u64, u32) = (1, 10_000);
 
@@ -28,23 +28,24 @@ pub(crate) fn laws(arguments: &LawsArguments) -> anyhow::Result<End> {
             "summary": { "held": count(Decision::Held), "broken": count(Decision::Broken),
                          "undecided": count(Decision::Undecided) },
         });
-        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?));
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
     } else if arguments.markdown {
-        screen::print(&validation(&rows, threads)?);
+        screen::print(&validation(&rows, &incidents, threads))?;
     } else {
-        screen::print(&page::text(&rows));
+        screen::print(&page::text(&rows))?;
     }
     Ok(end(&rows))
 }
 
 /// The page of which the laws are the first part.
-fn validation(rows: &[Row], threads: usize) -> anyhow::Result<String> {
-    let (incident, seeds) = COMMON_DRAWS;
-    let scenario = scenarios::load(incident)?.scenario;
-    let gains = common_draws::measure(&scenario, seeds, threads).map_err(anyhow::Error::msg)?;
+fn validation(rows: &[Row], incidents: &[Scenario], threads: usize) -> String {
+    let measure = |incident: &Scenario| {
+        (incident.scenario.clone(), common_draws::measure(incident, COMMON_DRAWS, threads))
+    };
+    let gains: Vec<_> = incidents.iter().map(measure).collect();
     let (seed, replications) = COVERAGE;
     let coverage = coverage::report(seed, replications);
-    Ok(page::markdown(&page::Page { rows, coverage: &coverage, gains: (incident, seeds, &gains) }))
+    page::markdown(&page::Page { rows, coverage: &coverage, gains: (COMMON_DRAWS, &gains) })
 }
 
 fn end(rows: &[Row]) -> End {

@@ -2,7 +2,8 @@
 //! elsewhere; this crate asks for it and shows it.
 //!
 //! Exit codes: 0 all claims held · 1 a claim was broken · 2 bad usage or a scenario that cannot run (nothing
-//! was run) · 3 could not measure, or undecided · 130 interrupted (what was measured so far is kept).
+//! was run) · 3 could not measure, or undecided · 4 measured, but not all of it could be written where it should go
+//! (where it is, is said) · 130 interrupted (what was measured so far is kept).
 
 mod args;
 mod check;
@@ -34,6 +35,7 @@ enum End {
     Broken,
     Unusable,
     CouldNotMeasure,
+    NotKept,
     Interrupted,
 }
 
@@ -44,6 +46,7 @@ impl From<End> for ExitCode {
             End::Broken => 1,
             End::Unusable => 2,
             End::CouldNotMeasure => 3,
+            End::NotKept => 4,
             End::Interrupted => 130,
         })
     }
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
         Ok(end) => end.into(),
         Err(error) => {
             screen::complain(&error);
-            End::Unusable.into()
+            if error.is::<screen::NotKept>() { End::NotKept.into() } else { End::Unusable.into() }
         }
     }
 }

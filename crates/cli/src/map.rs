@@ -39,11 +39,11 @@ pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<End> {
     let (result, wall) = measure(&scenario.scenario, point, |how, tick| sweep.run(about, how, tick));
     let folder =
         folder::choose(point.out.as_deref(), &format!("{}-map", scenario.scenario), &result.about.again);
-    let kept = leave(&folder, &result, wall, Some(("map.html", pumphandle_report::map_html(&result))));
-    let report = kept.is_ok().then(|| folder.join("map.html").display().to_string());
+    let page = pumphandle_report::map_html(&result);
+    let left = leave(&folder, &result, wall, Some(("map.html", &page)));
+    let report = left.at.as_ref().map(|folder| folder.join("map.html").display().to_string());
     let terminal = pumphandle_report::Terminal { width: screen::width(), colour: screen::colour(), report };
-    show(point.json, &result, || pumphandle_report::map_terminal(&result, &terminal))?;
-    kept?;
+    left.after(show(point.json, &result, || pumphandle_report::map_terminal(&result, &terminal)))?;
     Ok(end_of_map(&result))
 }
 
@@ -66,16 +66,16 @@ pub(crate) fn threshold(arguments: &ThresholdArguments) -> anyhow::Result<End> {
     let (result, wall) = measure(&scenario.scenario, point, |how, tick| along.run(about, how, tick));
     let name = format!("{}-threshold", scenario.scenario);
     let folder = folder::choose(point.out.as_deref(), &name, &result.about.again);
-    let kept = leave(&folder, &result, wall, None);
+    let left = leave(&folder, &result, wall, None);
     let terminal =
         pumphandle_report::Terminal { width: screen::width(), colour: screen::colour(), report: None };
-    show(point.json, &result, || pumphandle_report::threshold_terminal(&result, &terminal))?;
-    kept?;
+    left.after(show(point.json, &result, || pumphandle_report::threshold_terminal(&result, &terminal)))?;
     Ok(end_of_threshold(&result))
 }
 
 /// The scenario as the command line changes it, and the arm that is measured.
 fn prepare(scenario: &str, point: &PointArguments) -> anyhow::Result<(Checked, Arm)> {
+    folder::usable(point.out.as_deref())?;
     let mut checked = scenarios::load(scenario)?;
     let lever = point.lever.as_deref().map(|asked| lever(&checked.scenario, asked)).transpose()?;
     // A lever that is not measured must not keep a point from being measured, by changing nothing there.
@@ -144,12 +144,7 @@ fn measure<T>(
 }
 
 /// What a map or a threshold leaves: the document, its page, and how long it took.
-fn leave<T: Serialize>(
-    folder: &Path,
-    result: &T,
-    wall: f64,
-    page: Option<(&str, String)>,
-) -> anyhow::Result<()> {
+fn leave<T: Serialize>(folder: &Path, result: &T, wall: f64, page: Option<(&str, &str)>) -> folder::Left {
     folder::leave(folder, |draft| {
         folder::save(
             &draft.join("result.json"),
@@ -166,7 +161,7 @@ fn leave<T: Serialize>(
 
 fn show<T: Serialize>(json: bool, result: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     let text = if json { format!("{}\n", serde_json::to_string_pretty(result)?) } else { text() };
-    screen::print(&text);
+    screen::print(&text)?;
     Ok(())
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
         if set.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("interrupted: finishing the runs under way, keeping what was measured");
+        crate::screen::note("interrupted: finishing the runs under way, keeping what was measured");
     };
     // Without a handler Ctrl-C ends the process at once: nothing is half written then either.
     let _ = ctrlc::set_handler(handler);

@@ -20,6 +20,7 @@ use pumphandle_experiment::scenario::{Mode, Scenario};
 use pumphandle_experiment::story::{self, Circumstances, SHOWN};
 
 use crate::args::{Clock, RunArguments, threads};
+use crate::folder::Left;
 use crate::progress::{Progress, stop_flag};
 use crate::{End, folder, scenarios, screen, serve, stacks};
 
@@ -27,6 +28,7 @@ use crate::{End, folder, scenarios, screen, serve, stacks};
 const SEEDS: u64 = 6;
 
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
+    folder::usable(arguments.out.as_deref())?;
     let mut checked = scenarios::load(&arguments.scenario)?;
     scenarios::change(&mut checked, &assignments(arguments))?;
     let presets = presets(&mut checked.scenario, arguments)?;
@@ -54,9 +56,12 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let circumstances = circumstances(arguments, &measured, count, wall.as_secs_f64());
     let story = story::story(&checked, &measured, &circumstances);
     let folder = folder::choose(arguments.out.as_deref(), &checked.scenario.scenario, &story.again);
-    let kept = if measured.seeds.is_empty() { Ok(()) } else { folder::write(&folder, &story, &measured) };
-    show(arguments, &story, kept.is_ok().then_some(folder.as_path()))?;
-    kept?;
+    let left = match measured.seeds.is_empty() {
+        true => Left::nothing(),
+        false => folder::write(&folder, &story, &measured),
+    };
+    let shown = show(arguments, &story, left.at.as_deref());
+    left.after(shown)?;
     Ok(end(&story))
 }
 
@@ -86,8 +91,8 @@ fn against(
     stop: &Arc<AtomicBool>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    eprintln!("{} s in real time, {} stacks side by side", measured.timeline.end, stacks.len());
-    let tell: Tell = Arc::new(|sentence| eprintln!("  {sentence}"));
+    screen::note(&format!("{} s in real time, {} stacks side by side", measured.timeline.end, stacks.len()));
+    let tell: Tell = Arc::new(|sentence| screen::note(&format!("  {sentence}")));
     let ran = measured.extend_against(checked, stacks, seeds, stop, &tell, || progress.step());
     match ran {
         Ok(healths) => healths.iter().for_each(tell_health),
@@ -102,7 +107,10 @@ fn tell_health(health: &Health) {
     let lag = health.lag_p99_ms.iter().copied().fold(0.0, f64::max);
     let cpu =
         health.cpu.map_or(String::new(), |cpu| format!(", {:.0} % of the processors busy", cpu * 100.0));
-    eprintln!("  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}", health.probe_p99_ms);
+    screen::note(&format!(
+        "  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}",
+        health.probe_p99_ms
+    ));
 }
 
 /// Loops are measured without being asked where it makes the run at most this much longer.
@@ -134,18 +142,22 @@ fn real(
     // Every call under way takes two sockets per hop; the usual limit of 1024 files is soon reached.
     let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
     if files < 8192 {
-        eprintln!("this system allows only {files} open files: a storm may need more");
+        screen::note(&format!("this system allows only {files} open files: a storm may need more"));
     }
-    eprintln!("{} s in real time, {} arms side by side", measured.timeline.end, measured.arms.len());
+    screen::note(&format!(
+        "{} s in real time, {} arms side by side",
+        measured.timeline.end,
+        measured.arms.len()
+    ));
     let started = |arm: &str, services: Vec<(String, Arc<Meter>)>| {
         let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         match pumphandle_console::serve_metrics(services, arm.to_owned(), anywhere) {
             Ok(pages) => {
                 for (service, address) in pages {
-                    eprintln!("  {arm} {service}: http://{address}/metrics");
+                    screen::note(&format!("  {arm} {service}: http://{address}/metrics"));
                 }
             }
-            Err(error) => eprintln!("  {arm}: no metrics page: {error}"),
+            Err(error) => screen::note(&format!("  {arm}: no metrics page: {error}")),
         }
     };
     for health in measured.extend_in_real_time(scenario, seeds, stop, &started, || progress.step())? {
@@ -281,12 +293,12 @@ pub(crate) fn machine(wall_s: f64, attempts: u64, arm_seconds: f64) -> Machine {
 
 fn show(arguments: &RunArguments, story: &Story, folder: Option<&Path>) -> anyhow::Result<()> {
     if arguments.json {
-        screen::print(&format!("{}\n", serde_json::to_string_pretty(&story.result)?));
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&story.result)?))?;
         return Ok(());
     }
     let report = folder.map(|folder| folder.join("report.html").display().to_string());
     let terminal = pumphandle_report::Terminal { width: screen::width(), colour: screen::colour(), report };
-    screen::print(&pumphandle_report::terminal(story, &terminal));
+    screen::print(&pumphandle_report::terminal(story, &terminal))?;
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! The incidents that are built in, and files that people bring.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::{Context, bail};
-use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::document::{MAX_BYTES, suggest};
 use pumphandle_experiment::presets;
 use pumphandle_experiment::scenario::read::{self, Checked};
 use pumphandle_experiment::scenario::{check, overrides};
@@ -37,10 +39,25 @@ pub(crate) fn text(scenario: &str) -> anyhow::Result<(String, String)> {
             None => bail!("no such incident: `{scenario}`; there is {}; or give a path", names().join(", ")),
         }
     }
-    let bytes = std::fs::read(scenario).with_context(|| format!("cannot read {scenario}"))?;
+    let bytes = bytes(Path::new(scenario), MAX_BYTES as u64)?;
     let text =
         String::from_utf8(bytes).ok().with_context(|| format!("{scenario} is not a text file (UTF-8)"))?;
     Ok((scenario.to_owned(), text))
+}
+
+/// The bytes of a file, if there are at most `most`: a stranger's file, or a device without an end, costs no more
+/// memory than that.
+pub(crate) fn bytes(file: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let name = file.display();
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).with_context(|| format!("cannot read {name}"))?;
+    let read =
+        opened.take(most + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+    anyhow::ensure!(
+        read as u64 <= most,
+        "{name} has more than {most} bytes, which are the most that are read"
+    );
+    Ok(bytes)
 }
 
 /// A scenario that can run.
@@ -94,7 +111,7 @@ pub(crate) fn list(arguments: &ListArguments) -> anyhow::Result<End> {
     let all: Vec<Checked> = names().into_iter().map(load).collect::<Result<_, _>>()?;
     if arguments.json {
         let entries: Vec<_> = all.iter().map(entry).collect();
-        screen::print(&format!("{}\n", serde_json::to_string_pretty(&entries)?));
+        screen::print(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
         return Ok(End::Held);
     }
     let mut out = String::new();
@@ -110,7 +127,7 @@ pub(crate) fn list(arguments: &ListArguments) -> anyhow::Result<End> {
         }
         writeln!(out)?;
     }
-    screen::print(&out);
+    screen::print(&out)?;
     Ok(End::Held)
 }
 
@@ -127,11 +144,11 @@ fn entry(checked: &Checked) -> serde_json::Value {
 pub(crate) fn show(scenario: &str) -> anyhow::Result<End> {
     let preset = PRESETS.iter().find(|(file, _)| preset_name(file) == scenario);
     let text = preset.map_or_else(|| Ok(text(scenario)?.1), |(_, text)| anyhow::Ok((*text).to_owned()))?;
-    screen::print(&text);
+    screen::print(&text)?;
     Ok(End::Held)
 }
 
 pub(crate) fn schema() -> anyhow::Result<End> {
-    screen::print(&format!("{}\n", serde_json::to_string_pretty(read::schema())?));
+    screen::print(&format!("{}\n", serde_json::to_string_pretty(read::schema())?))?;
     Ok(End::Held)
 }

@@ -1,8 +1,24 @@
-//! What kind of terminal this is, and writing to it.
+//! What kind of terminal this is, and writing to it. Everything that is printed goes through here, so that nothing
+//! that a stranger wrote can command a terminal, and nothing is lost without a word.
 
-use std::io::{IsTerminal, Write};
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write};
 
-use pumphandle_experiment::document::Style;
+use anyhow::Context;
+use pumphandle_experiment::document::{Style, clean_page};
+
+/// What was measured could not be kept, or not be shown: a disk is full. The sentence says where.
+#[derive(Debug)]
+pub(crate) struct NotKept(pub(crate) String);
+
+impl std::error::Error for NotKept {}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Columns of the terminal; 80 where there is none.
 pub(crate) fn width() -> usize {
@@ -21,15 +37,30 @@ pub(crate) fn error_style() -> Style {
     if plain || !std::io::stderr().is_terminal() { Style::Plain } else { Style::Ansi }
 }
 
-/// Prints to standard output. A reader that has gone away is no error.
-pub(crate) fn print(text: &str) {
+/// Prints to standard output.
+///
+/// # Errors
+///
+/// [`NotKept`], if it cannot be written. A reader that has gone away is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    // What a program reads is left as it is: it must be what was measured, byte for byte.
+    let text = if out.is_terminal() { Cow::Owned(clean_page(text)) } else { Cow::Borrowed(text) };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context(NotKept("standard output takes no more".to_owned())),
+    }
+}
+
+/// Prints a note to standard error, for people.
+pub(crate) fn note(text: &str) {
+    // There is nowhere left to tell that standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{}", clean_page(text));
 }
 
 /// Prints an error. Problems of scenario files bring their own header.
 pub(crate) fn complain(error: &anyhow::Error) {
     let text = format!("{error:#}");
     let header = if text.starts_with("error") || text.contains("\u{1b}[") { "" } else { "error: " };
-    eprint!("{header}{}{}", text, if text.ends_with('\n') { "" } else { "\n" });
+    note(&format!("{header}{}", text.trim_end_matches('\n')));
 }

@@ -32,7 +32,7 @@ pub(crate) fn sensitivity(arguments: &SensitivityArguments) -> anyhow::Result<En
     } else {
         pumphandle_report::sensitivity_terminal(&result, &terminal)
     };
-    screen::print(&text);
+    screen::print(&text)?;
     Ok(match (result.partial, result.reasons.is_empty()) {
         (true, _) => End::Interrupted,
         (false, false) => End::CouldNotMeasure,

@@ -1,6 +1,5 @@
 //! `pumphandle serve`: one service of a scenario as a process of its own.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<End> {
     // Every call under way takes two sockets; the usual limit of 1024 files is soon reached.
     let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
     if files < 8192 {
-        eprintln!("this system allows only {files} open files: a storm may need more");
+        screen::note(&format!("this system allows only {files} open files: a storm may need more"));
     }
     let origin = Origin::after(Duration::ZERO);
     origin.enter();
@@ -45,7 +44,7 @@ pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<End> {
         serve_control(admin, desk, arguments.stack.clone(), text, data_at, guard);
         // For whoever started it with ports that the system chose. One line, once it answers.
         let (service, stack) = (&arguments.service, &arguments.stack);
-        screen::print(&format!("{service} of {stack}: calls at {data_at}, admin at http://{admin_at}\n"));
+        screen::print(&format!("{service} of {stack}: calls at {data_at}, admin at http://{admin_at}\n"))?;
         until_told().await
     })?;
     // What is under way is lost, as when any process ends.
@@ -69,11 +68,16 @@ async fn until_told() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Bytes of a file with a token that are read.
+const MAX_TOKEN: u64 = 4096;
+
 /// The token from the environment or from a file. Not from the command line, which everybody on the machine
 /// can read.
 pub(crate) fn token(arguments: &TokenArguments) -> anyhow::Result<Option<Token>> {
-    let read =
-        |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    let read = |file: &Path| {
+        let bytes = scenarios::bytes(file, MAX_TOKEN)?;
+        String::from_utf8(bytes).map_err(|_| anyhow!("{} is not a text file", file.display()))
+    };
     let text = match &arguments.token_file {
         Some(file) => Some(read(file)?),
         None => std::env::var("PUMPHANDLE_TOKEN").ok().filter(|text| !text.is_empty()),

@@ -12,6 +12,7 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use pumphandle_core::time::{self, Order};
+use pumphandle_experiment::document::clean;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -22,7 +23,8 @@ use crate::reader::{MAX_PAGE, Page, read_metrics};
 /// How long an answer may take.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why there is no answer to work with.
+/// Why there is no answer to work with. Shown, it is one line that cannot command a terminal: it comes from
+/// elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Nobody answered.
@@ -34,8 +36,8 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Unreachable(why) => f.write_str(why),
-            Failure::Refused(status, sentences) => write!(f, "refused ({status}): {sentences}"),
+            Failure::Unreachable(why) => f.write_str(&clean(why)),
+            Failure::Refused(status, sentences) => write!(f, "refused ({status}): {}", clean(sentences)),
         }
     }
 }
@@ -163,7 +165,7 @@ fn value(body: &[u8]) -> Result<Value, Failure> {
     serde_json::from_slice(body).map_err(|_| Failure::Unreachable("the answer is no JSON".to_owned()))
 }
 
-/// What a refusal says, on one line. It comes from elsewhere: control characters must not reach a terminal.
+/// What a refusal says, on one line.
 fn sentences(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(told) => {
@@ -177,5 +179,5 @@ fn sentences(body: &[u8]) -> String {
         }
         Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000).collect()
+    text.chars().take(2000).collect()
 }

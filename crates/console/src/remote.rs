@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::Method;
 use pumphandle_core::meter::Snapshot;
+use pumphandle_experiment::document::clean;
 use pumphandle_experiment::run::remote::{About, Controls, Doing, Wish};
 use serde_json::{Value, json};
 
@@ -132,7 +133,7 @@ impl Controls for RemoteStack {
             let page = self.port(service)?.metrics().await.map_err(sentence)?;
             match page.service == service {
                 true => Ok(page.snapshot),
-                false => Err(format!("`{}` answers in its place", page.service)),
+                false => Err(format!("`{}` answers in its place", clean(&page.service))),
             }
         })
     }
@@ -146,7 +147,7 @@ impl Controls for RemoteStack {
             Ok(About {
                 scenario_sha256: about["scenario_sha256"].as_str().unwrap_or_default().to_owned(),
                 settings: settings.get_mut(service).map(Value::take).unwrap_or_default(),
-                wrong_accounts: wrong.filter_map(|it| it.as_str().map(str::to_owned)).collect(),
+                wrong_accounts: wrong.filter_map(|it| it.as_str().map(clean)).collect(),
                 machine_faults: about["machine_faults"].as_u64().unwrap_or(0),
             })
         })

@@ -8,7 +8,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use pumphandle_experiment::document::Style;
+use pumphandle_console::client::Admin;
+use pumphandle_console::remote::RemoteStack;
+use pumphandle_core::time::Origin;
+use pumphandle_experiment::document::{Style, commands};
 use pumphandle_experiment::scenario::{paths, read};
 use serde_json::{Value, json};
 use support::{Rig, SCENARIO};
@@ -335,6 +338,52 @@ fn silent_connections_hold_a_bounded_number_of_places_and_no_more() {
     // It waits for a place, and gets the one that comes free.
     drop(crowd.pop());
     assert!(late.join().expect("a test can do this").starts_with("HTTP/1.1 200"));
+}
+
+/// Somebody who answers every request with these bytes.
+fn impostor(answer: &'static [u8]) -> std::net::SocketAddr {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a test can do this");
+    let at = port.local_addr().expect("a test can do this");
+    std::thread::spawn(move || {
+        for stream in port.incoming() {
+            let mut stream = stream.expect("a test can do this");
+            let mut head = [0; 4096];
+            // Whoever asked may have gone.
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(answer);
+        }
+    });
+    at
+}
+
+#[test]
+fn what_another_process_says_cannot_command_a_terminal() {
+    const REFUSAL: &[u8] =
+        b"HTTP/1.1 422 x\r\nconnection: close\r\n\r\n{\"error\":\"no\\u001b[2J\\u009b2J\\u202e\",\
+        \"problems\":[{\"path\":\"\\u001b]0;x\\u0007\",\"message\":\"\\u2066\",\"help\":\"\\r\"}]}";
+    const PLAIN: &[u8] = b"HTTP/1.1 500 x\r\nconnection: close\r\n\r\n\x1b[2J\x1b]0;owned\x07 sorry";
+    const NAMED: &[u8] = b"HTTP/1.1 200 x\r\nconnection: close\r\n\r\n{\"service\":\"\\u001b[2J\"}";
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a test can do this");
+    Origin::after(Duration::ZERO).enter();
+    let mut said = Vec::new();
+    for answer in [REFUSAL, PLAIN, NAMED] {
+        let admin = Admin::at(&impostor(answer).to_string(), None, "test").expect("it is an address");
+        runtime.block_on(async {
+            said.extend(admin.get("/").await.err().map(|failure| failure.to_string()));
+            said.extend(admin.metrics().await.err().map(|failure| failure.to_string()));
+            let found = RemoteStack::find(vec![admin], &["api".to_owned()]).await;
+            said.extend(found.expect_err("that is no stack"));
+        });
+    }
+    assert!(
+        said.len() >= 8
+            && said.iter().any(|it| it.contains("no"))
+            && said.iter().any(|it| it.contains("sorry"))
+    );
+    for sentence in said {
+        assert!(!sentence.contains(commands), "{sentence:?}");
+    }
 }
 
 fn until(condition: impl Fn() -> bool) {

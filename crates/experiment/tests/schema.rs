@@ -142,3 +142,28 @@ fn every_number_of_the_projects_scenarios_has_a_reason() {
         assert!(document.numbers().len() > 10, "{name} has hardly any numbers");
     }
 }
+
+/// A scenario may come from a stranger: nothing in it may make the rig open, call or run anything. What a field is
+/// for, only its name can tell a test; the names are those under which other formats have such things.
+#[test]
+fn no_field_of_a_scenario_names_a_file_an_address_or_a_command() {
+    const WORDS: [&str; 18] = [
+        "file", "path", "folder", "dir", "include", "import", "url", "uri", "host", "address", "port",
+        "endpoint", "command", "cmd", "exec", "run", "script", "env",
+    ];
+    let mut found = Vec::new();
+    let root = schema();
+    fields("", root, &mut found);
+    for (name, part) in root["$defs"].as_object().expect("the schema has parts") {
+        fields(name, part, &mut found);
+    }
+    assert!(found.len() > 100, "this test looks in the wrong place: {} fields", found.len());
+    for (at, field, _) in &found {
+        let name = at.rsplit('.').next().expect("it has a last part");
+        assert!(!name.split('_').any(|word| WORDS.contains(&word)), "{at}");
+        assert!(
+            !["uri", "uri-reference", "iri", "hostname", "ipv4", "ipv6"]
+                .contains(&field["format"].as_str().unwrap_or(""))
+        );
+    }
+}

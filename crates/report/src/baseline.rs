@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use pumphandle_experiment::document::clean;
 use pumphandle_experiment::result::RunResult;
 
 use crate::levers;
@@ -18,7 +19,7 @@ pub fn baseline_diff(old: &[RunResult], new: &[RunResult]) -> Vec<String> {
     }
     let gone = old.iter().filter(|before| new.iter().all(|run| run.scenario != before.scenario));
     said.extend(gone.map(|before| format!("{}: scenario no longer measured", before.scenario)));
-    said
+    said.iter().map(|sentence| clean(sentence)).collect()
 }
 
 fn compare(old: &RunResult, new: &RunResult, said: &mut Vec<String>) {

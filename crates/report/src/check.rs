@@ -1,5 +1,6 @@
 //! Claims of many runs for a person at a terminal or in the log of a job. Judges nothing: `is` says it.
 
+use pumphandle_experiment::document::clean_lines;
 use pumphandle_experiment::result::{Claim, RunResult};
 
 use crate::words;
@@ -70,7 +71,7 @@ pub fn check_text(runs: &[RunResult], seconds: f64) -> String {
         tally.words()
     );
     out.push_str(&format!("{all:<70}  {}\n", words::duration(libm::round(seconds * 10.0) / 10.0)));
-    out
+    clean_lines(&out)
 }
 
 /// What was expected and measured, or why it was not tested, where it stands, and how to see it again.

@@ -1,5 +1,6 @@
 //! Claims as JUnit XML: a suite per scenario, a case per claim. No times, so that equal results are equal bytes.
 
+use pumphandle_experiment::document::clean_lines;
 use pumphandle_experiment::result::{Claim, RunResult};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -10,7 +11,7 @@ use crate::words;
 pub fn junit(runs: &[RunResult]) -> String {
     let mut report = Report::new("pumphandle");
     report.add_test_suites(runs.iter().map(suite));
-    report.to_string().expect("writing XML into a string does not fail")
+    clean_lines(&report.to_string().expect("writing XML into a string does not fail"))
 }
 
 fn suite(run: &RunResult) -> TestSuite {

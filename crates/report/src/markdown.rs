@@ -1,5 +1,6 @@
 //! Claims as Markdown for the summary of a job: what failed first, then a table of scenarios.
 
+use pumphandle_experiment::document::clean_lines;
 use pumphandle_experiment::result::{Claim, RunResult};
 
 use crate::check::{Tally, place};
@@ -33,7 +34,7 @@ pub fn markdown(runs: &[RunResult]) -> String {
         let cells = [t.all(), t.held, t.broken, t.not_tested, run.seeds.len()].map(|n| n.to_string());
         out.push_str(&format!("| {} | {} |\n", escaped(&run.scenario), cells.join(" | ")));
     }
-    out
+    clean_lines(&out)
 }
 
 fn item(run: &RunResult, claim: &Claim) -> String {

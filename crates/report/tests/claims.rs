@@ -4,6 +4,7 @@
 mod support;
 
 use insta::assert_snapshot;
+use pumphandle_experiment::document::commands;
 use pumphandle_experiment::result::RunResult;
 use pumphandle_report::{baseline_diff, check_text, junit, markdown};
 
@@ -47,6 +48,24 @@ fn a_claim_cannot_break_out_of_markdown_or_xml() {
     assert!(!text.contains("<script>") && text.contains(r"&lt;script&gt;\|\*x\*"));
     assert!(text.contains("``"), "a code span with a backtick needs a longer fence");
     assert!(!junit(&runs).contains("<script>"));
+}
+
+#[test]
+fn what_commands_a_terminal_gets_into_no_file_for_ci() {
+    let mut runs = runs();
+    let spoiled = "x\u{1b}[2J\u{9b}2J\u{7}\u{0}\u{202e}y\u{fffe}";
+    runs[0].claims[2].claim = spoiled.into();
+    runs[0].claims[2].is = "broken".into();
+    runs[0].claims[2].measured = spoiled.into();
+    runs[0].scenario = spoiled.into();
+    runs[0].file = spoiled.into();
+    runs[0].overrides = vec![spoiled.into()];
+    runs[1].reasons = vec![spoiled.into()];
+    let diff = baseline_diff(&runs, &[]).join("\n");
+    for text in [markdown(&runs), junit(&runs), check_text(&runs, 1.0), diff] {
+        let bad = text.chars().find(|&c| commands(c) && c != '\n' || c == '\u{fffe}');
+        assert_eq!(bad, None, "{text}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
+use pumphandle_experiment::document::commands;
 use pumphandle_experiment::result::Story;
 use pumphandle_report::{Terminal, terminal};
 use unicode_width::UnicodeWidthStr;
@@ -67,8 +68,16 @@ fn colour_adds_escapes_and_no_other_character() {
 #[test]
 fn a_name_cannot_move_the_cursor() {
     let mut story = support::story();
-    story.title = "tit\u{1b}[2Jle\r\n\u{7}".into();
-    assert!(!shown(&story, 80, false).contains(['\u{1b}', '\r', '\u{7}']));
+    for spoiled in ["tit\u{1b}[2Jle\r\n\u{7}", "\u{9b}31m", "\u{202e}elit\u{2066}"] {
+        story.title = spoiled.into();
+        story.result.arms[1].lever = Some(spoiled.into());
+        story.result.claims[2].claim = spoiled.into();
+        story.triggers[0].name = spoiled.into();
+        story.again = spoiled.into();
+        story.result.reasons = vec![spoiled.into()];
+        let shown = shown(&story, 80, false);
+        assert!(!shown.contains(|c| commands(c) && c != '\n'), "{shown:?}");
+    }
 }
 
 proptest! {

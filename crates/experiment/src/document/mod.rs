@@ -7,10 +7,11 @@
 //! know what a service, a lever or a claim is.
 //!
 //! The files here, in reading order: [`path`] names a place in the tree, `source` the place in the text,
-//! `scalar` says what a word means in YAML 1.2, `read` builds the tree within its limits, [`problem`] and
+//! `printable` which characters may be shown, `scalar` says what a word means in YAML 1.2, `read` builds the tree within its limits, [`problem`] and
 //! `render` say what is wrong, [`schema`] checks the shape, `why` finds the reasons beside the numbers.
 
 pub mod path;
+mod printable;
 pub mod problem;
 mod read;
 mod render;
@@ -29,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use path::{Path, Segment};
+pub use printable::{clean, clean_lines, clean_page, commands};
 pub use problem::{MAX_PROBLEMS, Part, Problem, Problems};
 pub use read::{MAX_BYTES, MAX_DEPTH, MAX_EXPANDED_CHARS, MAX_KEY_CHARS, MAX_NODES};
 pub use render::Style;
@@ -82,8 +84,8 @@ impl Document {
     ///
     /// # Errors
     /// [`Unreadable`] for YAML that does not parse, and for what this project refuses: repeated or
-    /// non-string keys, merge keys, tags, tabs as indentation, several documents or none, numbers that are
-    /// not finite or beyond [`MAX_NUMBER`], and anything beyond [`MAX_BYTES`], [`MAX_DEPTH`],
+    /// non-string keys, merge keys, tags, tabs as indentation, several documents or none, characters that
+    /// command a terminal, written or escaped, numbers that are not finite or beyond [`MAX_NUMBER`], and anything beyond [`MAX_BYTES`], [`MAX_DEPTH`],
     /// [`MAX_NODES`], [`MAX_EXPANDED_CHARS`] or [`MAX_KEY_CHARS`].
     pub fn parse(name: &str, text: &str) -> Result<Document, Unreadable> {
         let source = Source::new(name, text);

@@ -9,6 +9,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marked};
 use serde_json::{Map, Value};
 
 use super::path::Segment;
+use super::printable::commands;
 use super::problem::{Part, Problems};
 use super::scalar;
 use super::source::{Range, Source, Span, is_blank, is_break};
@@ -121,12 +122,13 @@ pub(super) fn read(source: &Source) -> Result<Tree, Problems> {
     }
 }
 
-/// Characters outside YAML's `c-printable` (YAML 1.2.2, section 5.1). The parser takes some for the end
-/// of the file, and a terminal may take them for commands.
+/// Characters outside YAML's `c-printable` (YAML 1.2.2, section 5.1), and those that change the direction of
+/// writing. The parser takes some for the end of the file, a terminal may take them for commands, and a reader
+/// may see a line that is not there.
 fn refuse_unprintable(source: &Source, problems: &mut Problems) {
     for (at, &c) in source.chars().iter().enumerate() {
-        let printable = matches!(c, '\t' | '\n' | '\r' | '\u{85}')
-            || !(c.is_control() || c > '\u{fffd}' && c < '\u{10000}');
+        let printable =
+            matches!(c, '\t' | '\n' | '\r') || !(commands(c) || c > '\u{fffd}' && c < '\u{10000}');
         if !printable && !problems.is_full() {
             let message = format!("the character U+{:04X} cannot be in a YAML file", c as u32);
             problems.at_span(Some(source.span((at, at + 1))), message);
@@ -285,6 +287,11 @@ impl<'a> Reader<'a> {
         }
         let cost = Cost { nodes: 1, chars: text.chars().count(), depth: 0 };
         self.spend(cost, range)?;
+        // In the text itself there is none any more: this one was escaped.
+        if let Some(c) = text.chars().find(|&c| commands(c) && !matches!(c, '\n' | '\t')) {
+            let message = format!("the character U+{:04X} cannot be in a scenario", c as u32);
+            self.problems.at_span(Some(self.source.span(range)), message);
+        }
         if self.expects_key() {
             self.key(text, form, range);
             return Ok(());

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style as Paint};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::printable::{clean, clean_char};
 use super::problem::{Problem, Problems};
 use super::source::{Source, Span};
 
@@ -108,8 +109,8 @@ fn window(line: &[char], span: Span) -> Window {
     let start = if line.len() <= LINE || first < LINE / 2 { 0 } else { first - LINE / 3 };
     let end = line.len().min(start + LINE);
     let dots = |cut: bool| if cut { "…" } else { "" };
-    let shown: String = line[start..end].iter().map(|&c| safe(c)).collect();
-    let width = |range: &[char]| -> usize { range.iter().map(|&c| safe(c).width().unwrap_or(0)).sum() };
+    let shown: String = line[start..end].iter().map(|&c| clean_char(c)).collect();
+    let width = |range: &[char]| -> usize { range.iter().map(|&c| clean_char(c).width().unwrap_or(0)).sum() };
     Window {
         start,
         text: format!("{}{shown}{}", dots(start > 0), dots(end < line.len())),
@@ -134,22 +135,5 @@ fn annotate(out: &mut String, window: &Window, problem: &Problem, gutter: &Gutte
     if let Some(text) = problem.help.as_deref().map(clean) {
         let indent = if beside && used + 6 + text.width() <= PAGE { indent } else { 2 };
         let _ = writeln!(out, "{blank} {:indent$}{help}help:{help:#} {text}", "");
-    }
-}
-
-/// Text of the file or from it that cannot command the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(safe).collect()
-}
-
-/// Control characters could command the terminal, and those for the direction of text could show the line
-/// in another order than it has (Boucher and Anderson, "Trojan Source", 2021).
-fn safe(c: char) -> char {
-    match c {
-        '\t' | '\n' | '\r' => ' ',
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        '\u{2028}' | '\u{2029}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
     }
 }

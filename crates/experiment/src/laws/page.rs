@@ -85,8 +85,8 @@ pub struct Page<'a> {
     pub rows: &'a [Row],
     /// How often intervals are right.
     pub coverage: &'a [coverage::Row],
-    /// What common draws are worth, on this incident.
-    pub gains: (&'a str, u64, &'a [Gain]),
+    /// What common draws are worth, by incident, or why it was not measured there; and over how many seeds.
+    pub gains: (u64, &'a [(String, Result<Vec<Gain>, String>)]),
 }
 
 /// The page `docs/validation.md`: the same text wherever it is made.
@@ -130,11 +130,25 @@ fn table(rows: &[&Row]) -> String {
     out
 }
 
-fn gains((incident, seeds, gains): (&str, u64, &[Gain])) -> String {
+fn gains((seeds, incidents): (u64, &[(String, Result<Vec<Gain>, String>)])) -> String {
     let mut out = format!(
-        "Harm of pulled levers of `{incident}`, {seeds} seeds. Standard deviations are of users per seed.\n\n\
-         | lever | of the difference, common draws | of the difference, draws of their own | times the seeds |\n|---|---|---|---|\n"
+        "Every built-in incident, every lever that can be pulled, {seeds} seeds: the standard deviation, over seeds, of the \
+         difference in harm between the lever's arm and the control, in users per seed.\n"
     );
+    for (incident, gains) in incidents {
+        write!(out, "\n### {incident}\n\n").expect("strings grow");
+        match gains {
+            Err(reason) => writeln!(out, "Not measured: {reason}.").expect("strings grow"),
+            Ok(gains) if gains.is_empty() => out.push_str("It has no lever to pull.\n"),
+            Ok(gains) => out.push_str(&of_incident(gains)),
+        }
+    }
+    out
+}
+
+fn of_incident(gains: &[Gain]) -> String {
+    let mut out =
+        String::from("| lever | common draws | draws of their own | times the seeds |\n|---|---|---|---|\n");
     for gain in gains {
         let factor = gain.factor().map_or("-".to_owned(), digits);
         let (common, own) = (digits(gain.common), digits(gain.own));
@@ -221,6 +235,28 @@ mod tests {
     #[test]
     fn the_page_names_the_confidence_that_is_used() {
         assert!((CONFIDENCE - 0.999).abs() < 1e-12 && HOW_A_LAW_CAN_FAIL.contains("99.9 %"));
+    }
+
+    #[test]
+    fn every_incident_says_what_common_draws_are_worth_or_why_it_was_not_measured() {
+        let gain = |common| Gain { lever: "wait".to_owned(), common, own: 10.0 };
+        let text = gains((
+            20,
+            &[
+                ("a".to_owned(), Ok(vec![gain(5.0), gain(0.0)])),
+                ("b".to_owned(), Err("the trigger did not take effect".to_owned())),
+                ("c".to_owned(), Ok(Vec::new())),
+            ],
+        ));
+        for said in [
+            "### a\n",
+            "| wait | 5.000 | 10.00 | 4.000 |",
+            "| wait | 0 | 10.00 | - |",
+            "### b\n\nNot measured: the trigger did not take effect.",
+            "### c\n\nIt has no lever to pull.",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
     }
 
     #[test]

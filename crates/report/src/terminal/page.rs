@@ -1,6 +1,7 @@
 //! Lines of spans that never exceed a width. Knows columns and escape sequences; knows nothing of runs.
 
 use anstyle::Style;
+use pumphandle_experiment::document::clean;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A piece of text in one style.
@@ -15,10 +16,9 @@ pub(crate) fn plain(text: impl Into<String>) -> Span {
     styled(text, Style::new())
 }
 
-/// Text in a style. Control characters become blanks: a name must not move the cursor.
+/// Text in a style, without what could command the terminal: a name must not move the cursor.
 pub(crate) fn styled(text: impl Into<String>, style: Style) -> Span {
-    let text = text.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Span { text, style }
+    Span { text: clean(&text.into()), style }
 }
 
 impl Span {

@@ -265,6 +265,27 @@ const NOT_YAML: &[Case] = &[
 "#,
     ),
     (
+        "a: right\u{202e}tfel\n",
+        r#"
+   1 │ a: right�tfel
+     │         ^ the character U+202E cannot be in a YAML file
+"#,
+    ),
+    (
+        "a: \"\\e[2J\"\n",
+        r#"
+   1 │ a: "\e[2J"
+     │    ^^^^^^^ the character U+001B cannot be in a scenario
+"#,
+    ),
+    (
+        "\"\\u009b2J\": 1\n",
+        r#"
+   1 │ "\u009b2J": 1
+     │ ^^^^^^^^^^ the character U+009B cannot be in a scenario
+"#,
+    ),
+    (
         "a: \"\\q\"\n",
         r#"
    1 │ a: "\q"
