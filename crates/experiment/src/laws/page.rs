@@ -78,6 +78,9 @@ fn summary(rows: &[Row]) -> String {
     )
 }
 
+/// An incident by name, and what common draws are worth there, or why that was not measured.
+pub type OfIncident = (String, Result<Vec<Gain>, String>);
+
 /// What the page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
@@ -86,7 +89,7 @@ pub struct Page<'a> {
     /// How often intervals are right.
     pub coverage: &'a [coverage::Row],
     /// What common draws are worth, by incident, or why it was not measured there; and over how many seeds.
-    pub gains: (u64, &'a [(String, Result<Vec<Gain>, String>)]),
+    pub gains: (u64, &'a [OfIncident]),
 }
 
 /// The page `docs/validation.md`: the same text wherever it is made.
@@ -130,7 +133,7 @@ fn table(rows: &[&Row]) -> String {
     out
 }
 
-fn gains((seeds, incidents): (u64, &[(String, Result<Vec<Gain>, String>)])) -> String {
+fn gains((seeds, incidents): (u64, &[OfIncident])) -> String {
     let mut out = format!(
         "Every built-in incident, every lever that can be pulled, {seeds} seeds: the standard deviation, over seeds, of the \
          difference in harm between the lever's arm and the control, in users per seed.\n"

@@ -897,10 +897,10 @@ const LAYOUT: &[Case] = &[
 "#,
     ),
     (
-        "scenario: \"a\u{202e}b\"\nload: \"\u{202e}x\"",
+        "scenario: \"a\u{e000}b\"\nload: \"\u{e000}x\"",
         r#"
-   2 │ load: "�x"
-     │       ^^^^ expected a mapping, found the text `�x`
+   2 │ load: "x"
+     │       ^^^^ expected a mapping, found the text `x`
      │       help: its fields: arrivals, warm_up, shape
 "#,
     ),
