@@ -35,9 +35,9 @@ fn with_nowhere_to_print(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is room for a test");
     scenario(folder.path(), CLAIM);
-    std::fs::create_dir(folder.path().join("tmp")).unwrap();
+    std::fs::create_dir(folder.path().join("tmp")).expect("there is room for a test");
     folder
 }
 

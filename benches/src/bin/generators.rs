@@ -207,7 +207,9 @@ fn of_oha(oha: &str, target: &Target, rate: u32) -> Result<Did, String> {
     let mut command = Command::new(oha);
     command.args(["-z", &format!("{SECONDS}s"), "-q", &rate.to_string(), "-c", CONNECTIONS]);
     command.args(["--latency-correction", "--no-tui", "--output-format", "json", "-m", "POST"]);
-    HEADERS.iter().for_each(|header| drop(command.args(["-H", header])));
+    for header in HEADERS {
+        command.args(["-H", header]);
+    }
     command.arg(format!("http://{}/", target.data));
     let (output, cpu_s) = run(command)?;
     let result: Value =
