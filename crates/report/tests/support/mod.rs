@@ -475,7 +475,7 @@ pub fn story() -> Story {
         partial: false,
         valid: true,
         reasons: Vec::new(),
-        windows_s: Windows { trigger: Some(TRIGGER), pull: Some(PULL), end: SECONDS as f64, bin: 5.0 },
+        windows_s: Windows { trigger: Some(TRIGGER), pull: Some(PULL), end: SECONDS as f64, bin: 5.0, triggers: Vec::new() },
         arms,
         claims: claims(),
         stocks: Vec::new(),
