@@ -33,17 +33,14 @@ async fn into(
     arguments: &LoadArguments,
 ) -> anyhow::Result<End> {
     let counts = counts(run)?;
-    let before = look(server, run).await?;
-    let start = match before {
-        None => start,
-        // Nobody said when: it stays where it is.
-        Some(there) if arguments.recording.at.is_none() || there == start => there,
-        Some(there) => {
-            elsewhere(server, run, start, there).await?;
-            start
-        }
-    };
-    if before == Some(start) {
+    let there = look(server, run).await?;
+    // Where nobody said when, it stays where it is.
+    let start = if arguments.recording.at.is_some() { start } else { there.unwrap_or(start) };
+    let same = there == Some(start) || there.is_some() && begins(server, run, start).await?;
+    if let (Some(there), false) = (there, same) {
+        elsewhere(server, run, start, there).await?;
+    }
+    if same {
         match compare(server, run, start, &counts).await? {
             Found::All => {
                 let from = calendar::text(start);
@@ -56,16 +53,17 @@ async fn into(
                 run.name,
                 calendar::text(start)
             ),
-            Found::Missing(_) => eprintln!("{} is there in part, from {} on: sent again", run.name, calendar::text(start)),
+            Found::Missing(_) => {
+                eprintln!("{} is there in part, from {} on: sent again", run.name, calendar::text(start))
+            }
         }
     }
     let took = send(server, run, start).await?;
     match compare(server, run, start, &counts).await? {
         Found::All => {}
-        Found::Missing(what) | Found::Other(what) => bail!(
-            "{} took every sample and does not show them: {what}; see its log",
-            server.url()
-        ),
+        Found::Missing(what) | Found::Other(what) => {
+            bail!("{} took every sample and does not show them: {what}; see its log", server.url())
+        }
     }
     let end = start + run.result.windows_s.end.ceil() as i64;
     let (from, to) = (calendar::text(start), calendar::text(end));
@@ -103,7 +101,11 @@ async fn send(server: &Prometheus, run: &Recording, start: i64) -> anyhow::Resul
     while let Some(batch) = batches.next()? {
         if let Err(failure) = server.write(batch.body).await {
             progress.finish();
-            let rest = if sent == 0 { "nothing of it is there".to_owned() } else { format!("{sent} samples are there") };
+            let rest = if sent == 0 {
+                "nothing of it is there".to_owned()
+            } else {
+                format!("{sent} samples are there")
+            };
             bail!("{}; {rest}", refused(server, &failure));
         }
         progress.advance(batch.samples);
@@ -154,10 +156,13 @@ fn counts(run: &Recording) -> anyhow::Result<Vec<Count>> {
             }
         }
     }
-    let of_users = [RunMetric::UsersDue, RunMetric::UsersSettled, RunMetric::UserLatency].map(RunMetric::name);
+    let of_users =
+        [RunMetric::UsersDue, RunMetric::UsersSettled, RunMetric::UserLatency].map(RunMetric::name);
     let series = frames.series().iter().zip(last);
     let chosen = series.filter(|(series, _)| of_users.contains(&series.metric.as_str()));
-    Ok(chosen.map(|(series, value)| Count { selector: selector(&series.name, &series.labels), value }).collect())
+    Ok(chosen
+        .map(|(series, value)| Count { selector: selector(&series.name, &series.labels), value })
+        .collect())
 }
 
 fn selector(name: &str, labels: &[(&'static str, String)]) -> String {
@@ -176,7 +181,12 @@ enum Found {
 }
 
 /// Compares the users' counters at the end of the run with those of the file.
-async fn compare(server: &Prometheus, run: &Recording, start: i64, counts: &[Count]) -> anyhow::Result<Found> {
+async fn compare(
+    server: &Prometheus,
+    run: &Recording,
+    start: i64,
+    counts: &[Count],
+) -> anyhow::Result<Found> {
     let names = [RunMetric::UsersDue, RunMetric::UsersSettled].map(RunMetric::name).join("|");
     let latency = RunMetric::UserLatency.name();
     let asked = format!("{{__name__=~\"{names}|{latency}_(bucket|sum|count)\",{RUN}={:?}}}", run.name);
@@ -206,7 +216,7 @@ async fn compare(server: &Prometheus, run: &Recording, start: i64, counts: &[Cou
 
 /// When a run of this name begins on the server; none if there is none.
 async fn look(server: &Prometheus, run: &Recording) -> anyhow::Result<Option<i64>> {
-    let info = format!("{}{{{RUN}={:?}}}", RunMetric::RunInfo.name(), run.name);
+    let info = info(run);
     let first = format!("min(min_over_time(timestamp({info})[{LOOK_BACK}]))");
     let Some(near) = number(&ask(server, &first, calendar::now()).await?) else { return Ok(None) };
     // The step was coarse: the samples before it say it exactly.
@@ -215,9 +225,21 @@ async fn look(server: &Prometheus, run: &Recording) -> anyhow::Result<Option<i64
     Ok(first.map(|first| first as i64))
 }
 
+/// Whether a run of this name begins at `start`: there is a sample, and none in the second before.
+async fn begins(server: &Prometheus, run: &Recording, start: i64) -> anyhow::Result<bool> {
+    // A server before version 3 counts the sample at a range's left end, too; a half second settles that.
+    let expression = format!("sum(count_over_time({}[1500ms]))", info(run));
+    Ok(number(&ask(server, &expression, start).await?) == Some(1.0))
+}
+
+/// The series that every run has once.
+fn info(run: &Recording) -> String {
+    format!("{}{{{RUN}={:?}}}", RunMetric::RunInfo.name(), run.name)
+}
+
 /// It is to be put elsewhere than where it is: refused where the two would mix, and told otherwise.
 async fn elsewhere(server: &Prometheus, run: &Recording, start: i64, there: i64) -> anyhow::Result<()> {
-    let info = format!("{}{{{RUN}={:?}}}", RunMetric::RunInfo.name(), run.name);
+    let info = info(run);
     let length = run.extent.last;
     let mixed = format!("sum(count_over_time({info}[{}s]))", length + 1);
     let end = start + i64::from(length);

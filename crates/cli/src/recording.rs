@@ -12,6 +12,9 @@ use pumphandle_report::recording::{self, Extent, Frames, Unreadable};
 use crate::args::{ExportArguments, RecordingArguments};
 use crate::{End, calendar, folder};
 
+/// Samples that an export holds in memory: 32 MB.
+const HELD: usize = 4_000_000;
+
 /// A run that is to be seen in Prometheus: read once, so that nothing is handed on of a file that ends in a defect.
 pub(crate) struct Recording {
     folder: PathBuf,
@@ -32,8 +35,9 @@ impl Recording {
             bail!("{why}: see --name");
         }
         let file = folder.join("result.json");
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("{} is no folder that a run left: {}", folder.display(), file.display()))?;
+        let text = std::fs::read_to_string(&file).with_context(|| {
+            format!("{} is no folder that a run left: {}", folder.display(), file.display())
+        })?;
         let result = recording::result(&text).with_context(|| folder.display().to_string())?;
         let lines = open(&folder).with_context(|| series_of(&folder))?;
         let extent = Frames::new(&result, lines, &name).and_then(recording::extent);
@@ -72,7 +76,8 @@ impl Recording {
         let RunResult { seeds, arms, windows_s, .. } = &self.result;
         let arms: Vec<&str> = arms.iter().map(|arm| arm.arm.as_str()).collect();
         let arms = if arms.len() > 3 { format!("{} arms", arms.len()) } else { arms.join(", ") };
-        let of = if seeds.len() > 1 { format!(", the first of {} seeds", seeds.len()) } else { String::new() };
+        let of =
+            if seeds.len() > 1 { format!(", the first of {} seeds", seeds.len()) } else { String::new() };
         let stopped = self.extent.interrupted.map(|at| format!(", interrupted after {at} s"));
         let stopped = stopped.unwrap_or_default();
         format!("{arms}; {} s; seed {}{of}{stopped}", windows_s.end, seeds[0])
@@ -110,14 +115,17 @@ pub(crate) fn export(arguments: &ExportArguments) -> anyhow::Result<End> {
         other => other.with_context(|| format!("{} could not be written", file.display()))?,
     };
     eprintln!("{}: {}", run.name, run.about());
-    eprintln!("{samples} samples from {} on; then, for each data folder of a Prometheus:", calendar::text(start));
+    eprintln!(
+        "{samples} samples from {} on; then, for each data folder of a Prometheus:",
+        calendar::text(start)
+    );
     eprintln!("  promtool tsdb create-blocks-from openmetrics {} DATA", file.display());
     Ok(End::Held)
 }
 
 fn write(run: &Recording, start: i64, out: &mut impl Write) -> Result<u64, Unreadable> {
     let lines = || open(&run.folder);
-    let samples = recording::openmetrics(&run.result, &run.name, start, lines, out)?;
+    let samples = recording::openmetrics(&run.result, &run.name, start, HELD, lines, out)?;
     out.flush().map_err(Unreadable::Io)?;
     Ok(samples)
 }
@@ -129,7 +137,8 @@ fn to_file(run: &Recording, start: i64, file: &Path) -> Result<u64, Unreadable> 
         let mut out = BufWriter::with_capacity(1 << 18, out);
         write(run, start, &mut out)
     });
-    let placed = written.and_then(|samples| std::fs::rename(&draft, file).map(|()| samples).map_err(Unreadable::Io));
+    let placed =
+        written.and_then(|samples| std::fs::rename(&draft, file).map(|()| samples).map_err(Unreadable::Io));
     if placed.is_err() {
         let _ = std::fs::remove_file(&draft);
     }

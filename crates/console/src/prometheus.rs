@@ -128,7 +128,9 @@ mod tests {
         ] {
             assert_eq!(Prometheus::at(given).map(|it| it.url()), Ok(meant.to_owned()), "{given}");
         }
-        for wrong in ["", "http://", "http://:9090", "http://a:0", "http://a:port", "http://a b:1", "http://u:p@a:1"] {
+        for wrong in
+            ["", "http://", "http://:9090", "http://a:0", "http://a:port", "http://a b:1", "http://u:p@a:1"]
+        {
             assert!(Prometheus::at(wrong).is_err_and(|why| why.contains("is no address")), "{wrong}");
         }
         assert!(Prometheus::at("https://a:9090").is_err_and(|why| why.contains("TLS")));

@@ -290,7 +290,8 @@ pub fn parse(text: &str) -> Result<Line<'_>, String> {
     }
     match it.service {
         Some(_) => service_line(it).ok_or("a service's line has `stocks`, `flows` and `replicas`"),
-        None => users_line(it).ok_or("the users' line has `arrivals`, what became of them, `goodput` and `settled`"),
+        None => users_line(it)
+            .ok_or("the users' line has `arrivals`, what became of them, `goodput` and `settled`"),
     }
     .map_err(|expected| format!("{expected}: was it written by another version?"))
 }
@@ -371,7 +372,8 @@ impl<'de> Deserialize<'de> for Latencies {
             "inf" => Some(LATENCY_BUCKETS.len()),
             _ => LATENCY_BUCKETS.iter().position(|bound| name.parse() == Ok(*bound)),
         };
-        deserializer.deserialize_map(Named("bound", Latencies::default(), place, |all, i, n: u32| all.0[i] = n))
+        deserializer
+            .deserialize_map(Named("bound", Latencies::default(), place, |all, i, n: u32| all.0[i] = n))
     }
 }
 
@@ -436,8 +438,14 @@ mod tests {
             (format!(r#"{service}"stocks":{{"queu":{{}}}},"flows":{{}},"replicas":1}}"#), "no stock `queu`"),
             (format!(r#"{service}"flows":{{}},"replicas":1}}"#), "a service's line has `stocks`"),
             (format!(r#"{service}"stocks":{{}},"flows":{{"arrived":-1}},"replicas":1}}"#), "invalid value"),
-            (format!(r#"{service}"stocks":{{}},"flows":{{}},"replicas":1,"more":1}}"#), "unknown field `more`"),
-            (r#"{"t":1,"arm":"control","seed":1,"service":null,"arrivals":1}"#.to_owned(), "the users' line has"),
+            (
+                format!(r#"{service}"stocks":{{}},"flows":{{}},"replicas":1,"more":1}}"#),
+                "unknown field `more`",
+            ),
+            (
+                r#"{"t":1,"arm":"control","seed":1,"service":null,"arrivals":1}"#.to_owned(),
+                "the users' line has",
+            ),
             (r#"{"t":0,"arm":"control","seed":1,"service":null}"#.to_owned(), "`t` counts from 1"),
         ] {
             let refused = parse(&text).unwrap_err();

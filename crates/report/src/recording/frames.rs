@@ -52,8 +52,20 @@ pub struct Extent {
 /// A line, with arm and service as places.
 #[derive(Clone, Copy)]
 enum Row {
-    Service { arm: usize, service: usize, stocks: Stocks, flows: Flows, replicas: u32, breaker: u64, limit: u64 },
-    Users { arm: usize, due: u32, settled: Settled },
+    Service {
+        arm: usize,
+        service: usize,
+        stocks: Stocks,
+        flows: Flows,
+        replicas: u32,
+        breaker: u64,
+        limit: u64,
+    },
+    Users {
+        arm: usize,
+        due: u32,
+        settled: Settled,
+    },
 }
 
 /// What a service had counted by a second.
@@ -177,11 +189,17 @@ impl<'a, R: BufRead> Frames<'a, R> {
     fn read_second(&mut self, second: u32) -> Result<(), Unreadable> {
         self.ahead.clear();
         loop {
-            let Some((t, line)) = self.lines.peek(|line| place(line, &mut self.arms, self.result, second == 1))? else {
+            let Some((t, line)) =
+                self.lines.peek(|line| place(line, &mut self.arms, self.result, second == 1))?
+            else {
                 break;
             };
             if t != second {
-                let wrong = if t > second { format!("second {second} is missing") } else { format!("{t} s comes twice") };
+                let wrong = if t > second {
+                    format!("second {second} is missing")
+                } else {
+                    format!("{t} s comes twice")
+                };
                 if t < second || self.ahead.is_empty() {
                     return Err(self.lines.wrong(wrong));
                 }
@@ -204,7 +222,8 @@ impl<'a, R: BufRead> Frames<'a, R> {
             }
         }
         for (arm, (services, users)) in self.arms.iter().zip(seen) {
-            let wrong = |what: String| Err(self.lines.wrong(format!("second {second} of {}: {what}", arm.name)));
+            let wrong =
+                |what: String| Err(self.lines.wrong(format!("second {second} of {}: {what}", arm.name)));
             let there = services.iter().any(|n| *n > 0);
             if let Some(i) = services.iter().position(|n| *n > 1) {
                 return wrong(format!("two lines of {}", arm.services[i].name));
@@ -216,7 +235,9 @@ impl<'a, R: BufRead> Frames<'a, R> {
                 return wrong(format!("{users} lines of its users"));
             }
             let ended = |at: u32| second > 1 && at + 1 < second;
-            if there && arm.services.iter().any(|service| ended(service.at)) || users > 0 && ended(arm.users.at) {
+            if there && arm.services.iter().any(|service| ended(service.at))
+                || users > 0 && ended(arm.users.at)
+            {
                 return wrong("it had ended before".to_owned());
             }
         }
@@ -317,7 +338,8 @@ fn show_service(service: &Service, sources: &[Source], into: &mut [Sample]) {
     let meter = Snapshot::of(*flows, *stocks, *breaker, *replicas, *limit);
     for (sample, source) in into.iter_mut().zip(sources) {
         // Before its first second a service has counted nothing; what it was made of is not known.
-        let known = service.at > 0 || !matches!(source, Source::Breaker | Source::Replicas | Source::ConcurrencyLimit);
+        let known = service.at > 0
+            || !matches!(source, Source::Breaker | Source::Replicas | Source::ConcurrencyLimit);
         let value = source.read(&meter) as f64;
         if known {
             *sample = Sample::Value(if source.is_time() { value / 1e9 } else { value });
@@ -418,14 +440,16 @@ impl<R: BufRead> Lines<R> {
             return Ok(peeked);
         }
         self.text.clear();
-        let read = (&mut self.from).take(LONGEST_LINE).read_until(b'\n', &mut self.text).map_err(Unreadable::Io)?;
+        let read =
+            (&mut self.from).take(LONGEST_LINE).read_until(b'\n', &mut self.text).map_err(Unreadable::Io)?;
         if read == 0 {
             self.peeked = Some(None);
             return Ok(None);
         }
         self.number += 1;
         let text = std::str::from_utf8(&self.text).map_err(|_| self.wrong("it is no text".to_owned()))?;
-        let row = record::parse(text.trim_end_matches('\n')).and_then(place).map_err(|why| self.wrong(why))?;
+        let row =
+            record::parse(text.trim_end_matches('\n')).and_then(place).map_err(|why| self.wrong(why))?;
         self.peeked = Some(Some(row));
         Ok(Some(row))
     }

@@ -2,7 +2,7 @@
 //! it happened. From what a run leaves (`result.json`, `series.ndjson`) to samples, and from samples to bytes.
 //!
 //! Nothing here opens a file, asks a server or knows what time it is: when the run shall have been is an argument. In
-//! memory is never more than a minute of it; [`openmetrics`] holds some tens of megabytes more.
+//! memory is never more than a minute of it, and what [`openmetrics`] is told to hold.
 //!
 //! # Layout
 //!
@@ -100,7 +100,10 @@ pub fn misnamed(name: &str) -> Option<String> {
     }
     let plain = |c: char| !c.is_control() && !"{},".contains(c);
     if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
-        return Some(format!("`{}` is no name for a run: 1 to 100 bytes, no {{ }} or comma", name.escape_debug()));
+        return Some(format!(
+            "`{}` is no name for a run: 1 to 100 bytes, no {{ }} or comma",
+            name.escape_debug()
+        ));
     }
     None
 }

@@ -1,6 +1,6 @@
 //! The same as a file in the OpenMetrics text format, with a time on every sample, for `promtool tsdb
 //! create-blocks-from openmetrics`. A metric family stands in one piece, and so does every metric in it, as the format
-//! demands; the file of series is therefore read once for every few million samples.
+//! demands; the file of series is therefore read again for as many samples as may be held.
 //!
 //! The format has no way to say that a series has ended: to a query it goes on for five minutes.
 
@@ -13,11 +13,9 @@ use super::Unreadable;
 use super::frames::{Frames, Sample, extent};
 use super::series::Series;
 
-/// Samples that are held in memory, at most, but for one metric that has more: 32 MB.
-const HELD: usize = 4_000_000;
-
 /// Writes the recording as if it had begun at `start`, seconds since 1970. `lines` opens the file of series, again and
-/// again. Returns the number of samples.
+/// again; `held` is how many samples may be held in memory, 8 bytes each (one metric may have more). Returns the number of
+/// samples.
 ///
 /// # Errors
 ///
@@ -26,6 +24,7 @@ pub fn openmetrics<R: BufRead>(
     result: &RunResult,
     run: &str,
     start: i64,
+    held: usize,
     mut lines: impl FnMut() -> io::Result<R>,
     out: &mut impl Write,
 ) -> Result<u64, Unreadable> {
@@ -34,9 +33,10 @@ pub fn openmetrics<R: BufRead>(
     let seconds = extent(open()?)?.last as usize + 1;
     let (mut written, mut rest, mut family) = (0, series.as_slice(), "");
     while !rest.is_empty() {
-        let (piece, more) = rest.split_at(piece(rest, seconds));
+        let (piece, more) = rest.split_at(piece(rest, held / seconds));
         let columns = columns(open()?, piece, seconds)?;
-        for metric in piece.iter().zip(&columns).collect::<Vec<_>>().chunk_by(|a, b| a.0.1.belongs_to(&b.0.1)) {
+        for metric in piece.iter().zip(&columns).collect::<Vec<_>>().chunk_by(|a, b| a.0.1.belongs_to(&b.0.1))
+        {
             let first = &metric[0].0.1;
             if first.metric != family {
                 family = &first.metric;
@@ -65,8 +65,8 @@ fn in_order(series: &[Series]) -> Vec<Placed> {
 }
 
 /// How many of the series are done together: as many as may be held, and whole metrics.
-fn piece(series: &[Placed], seconds: usize) -> usize {
-    let mut many = (HELD / seconds).clamp(1, series.len());
+fn piece(series: &[Placed], most: usize) -> usize {
+    let mut many = most.clamp(1, series.len());
     while many < series.len() && series[many].1.belongs_to(&series[many - 1].1) {
         many += 1;
     }

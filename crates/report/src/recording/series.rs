@@ -31,7 +31,13 @@ impl Series {
         let given = spec.labels.iter().zip(values).filter(|(_, value)| !value.is_empty());
         let mut labels: Vec<_> = given.map(|(label, value)| (*label, (*value).to_owned())).collect();
         labels.push((RUN, run.to_owned()));
-        Series { metric: spec.name.clone(), kind: spec.kind, help: spec.help.clone(), name: spec.name.clone(), labels }
+        Series {
+            metric: spec.name.clone(),
+            kind: spec.kind,
+            help: spec.help.clone(),
+            name: spec.name.clone(),
+            labels,
+        }
     }
 
     fn part(mut self, ending: &str, le: Option<String>) -> Series {
@@ -72,7 +78,8 @@ pub(super) fn of_users(arm: &str, run: &str) -> Vec<Series> {
     let spec = |metric: RunMetric| metric.spec();
     let latency = Series::of(&spec(RunMetric::UserLatency), &[arm], run);
     let bounds = LATENCY_BUCKETS.iter().map(|le| bound(*le)).chain(["+Inf".to_owned()]);
-    let settled = OUTCOMES.iter().map(|outcome| Series::of(&spec(RunMetric::UsersSettled), &[arm, outcome], run));
+    let settled =
+        OUTCOMES.iter().map(|outcome| Series::of(&spec(RunMetric::UsersSettled), &[arm, outcome], run));
     [Series::of(&spec(RunMetric::UsersDue), &[arm], run)]
         .into_iter()
         .chain(settled)
@@ -103,7 +110,9 @@ impl At {
         let at = f64::from(second);
         match self {
             // What lies between two seconds is shown at the later one.
-            At::Within(from, to) => Some(f64::from(u8::from(from <= at && (at < to || at < from + 1.0 && from < to)))),
+            At::Within(from, to) => {
+                Some(f64::from(u8::from(from <= at && (at < to || at < from + 1.0 && from < to))))
+            }
             At::Since(from, value) => (from <= at).then_some(value),
         }
     }
