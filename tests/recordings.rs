@@ -1,5 +1,6 @@
 //! `load` and `export` as a person uses them: a run of the binary, put into a server that takes remote write and knows
 //! by itself what it was sent, or written as a file that is read strictly.
+#![allow(clippy::unwrap_used, reason = "all of it is test: a panic is how it fails")]
 
 #[path = "support/openmetrics.rs"]
 mod openmetrics;

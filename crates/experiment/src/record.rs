@@ -19,6 +19,7 @@ use crate::measure::{Measured, MeasuredArm};
 use crate::run::rows::{Row, StockRow};
 
 /// One line.
+#[allow(clippy::large_enum_variant, reason = "a reader holds one at a time, and most are the larger")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line<'a> {
     /// A service over a second.

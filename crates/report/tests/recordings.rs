@@ -1,4 +1,5 @@
 //! Recordings: what comes out as remote write and as OpenMetrics is what went in, under the names of the catalogue.
+#![allow(clippy::unwrap_used, reason = "all of it is test: a panic is how it fails")]
 
 mod support;
 #[path = "../../../tests/support/openmetrics.rs"]
@@ -108,8 +109,11 @@ fn file() -> String {
     lines().join("\n") + "\n"
 }
 
-/// Values by second of every series that has any, and when it ends.
-type Shown = BTreeMap<BTreeMap<String, String>, (Vec<(u32, f64)>, Option<u32>)>;
+/// Values by second of a series, and when it ends.
+type Column = (Vec<(u32, f64)>, Option<u32>);
+
+/// All series by their labels.
+type Shown = BTreeMap<BTreeMap<String, String>, Column>;
 
 fn labels(series: &Series) -> BTreeMap<String, String> {
     let labels = series.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
@@ -118,7 +122,7 @@ fn labels(series: &Series) -> BTreeMap<String, String> {
 
 fn shown(result: &RunResult, file: &str) -> (Vec<Series>, Shown) {
     let mut frames = Frames::new(result, file.as_bytes(), "a run").unwrap();
-    let mut columns: Vec<(Vec<(u32, f64)>, Option<u32>)> = vec![Default::default(); frames.series().len()];
+    let mut columns: Vec<Column> = vec![Column::default(); frames.series().len()];
     let mut expected = 0;
     while let Some(frame) = frames.next().unwrap() {
         assert_eq!(frame.second, expected);

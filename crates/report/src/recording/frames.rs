@@ -50,6 +50,7 @@ pub struct Extent {
 }
 
 /// A line, with arm and service as places.
+#[allow(clippy::large_enum_variant, reason = "most are the larger, and a second's fit into a few kilobytes")]
 #[derive(Clone, Copy)]
 enum Row {
     Service {
@@ -188,24 +189,18 @@ impl<'a, R: BufRead> Frames<'a, R> {
     /// Reads all lines of `second` into `ahead`.
     fn read_second(&mut self, second: u32) -> Result<(), Unreadable> {
         self.ahead.clear();
-        loop {
-            let Some((t, line)) =
-                self.lines.peek(|line| place(line, &mut self.arms, self.result, second == 1))?
-            else {
-                break;
-            };
-            if t != second {
-                let wrong = if t > second {
-                    format!("second {second} is missing")
-                } else {
-                    format!("{t} s comes twice")
-                };
-                if t < second || self.ahead.is_empty() {
-                    return Err(self.lines.wrong(wrong));
-                }
+        let first = second == 1;
+        while let Some((t, row)) = self.lines.peek(|line| place(line, &mut self.arms, self.result, first))? {
+            if t < second {
+                return Err(self.lines.wrong(format!("{t} s comes twice")));
+            }
+            if t > second && self.ahead.is_empty() {
+                return Err(self.lines.wrong(format!("second {second} is missing")));
+            }
+            if t > second {
                 break;
             }
-            self.ahead.push(line);
+            self.ahead.push(row);
             self.lines.peeked = None;
         }
         self.hold_to_claims(second)
