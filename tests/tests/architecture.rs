@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "pumphandle-experiment",
         &["pumphandle-core", "pumphandle-policy", "pumphandle-stack", "pumphandle-load"],
     ),
-    ("pumphandle-report", &["pumphandle-experiment"]),
+    ("pumphandle-report", &["pumphandle-core", "pumphandle-experiment"]),
     ("pumphandle-console", &["pumphandle-core", "pumphandle-experiment"]),
     ("pumphandle", &["pumphandle-core", "pumphandle-experiment", "pumphandle-report", "pumphandle-console"]),
 ];
@@ -39,6 +39,8 @@ const KEPT_IN: &[(&str, &[&str], &str)] = &[
     ("saphyr-parser", &["pumphandle-experiment"], "YAML is read in one place"),
     ("metrics", &["pumphandle-console"], "services count in their own atomics"),
     ("metrics-exporter-prometheus", &["pumphandle-console"], "as metrics"),
+    ("prost", &["pumphandle-report"], "remote write is encoded in one place"),
+    ("snap", &["pumphandle-report"], "as prost"),
     ("plotly", &["pumphandle-report"], "charts are drawn in one place"),
     ("askama", &["pumphandle-report"], "as plotly"),
     ("quick-junit", &["pumphandle-report"], "as plotly"),

@@ -99,6 +99,7 @@ fn nothing_reads_the_clock_of_the_machine_behind_the_run() {
     only_in(
         &[
             ("crates/experiment/src/run/real_clock.rs", "watches how late the machine's own timers are"),
+            ("crates/cli/src/calendar.rs", "puts a recording into the past of whoever looks at it"),
             ("crates/cli/src/doctor.rs", "is about the machine's own timers"),
             ("crates/cli/src/progress.rs", "tells a person how long it took; goes to machine.json only"),
             ("benches/src/bin/performance.rs", "measures wall time, and nothing else"),

@@ -60,6 +60,10 @@ pub(crate) enum Command {
     /// Measure things side by side on the incidents.
     #[command(subcommand)]
     Compare(Compare),
+    /// Put a run into a running Prometheus, so that dashboards show it as if it had happened.
+    Load(LoadArguments),
+    /// Write a run as a file that Prometheus' own tools read.
+    Export(ExportArguments),
     /// Print an event log of a run.
     Events(EventsArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
@@ -398,6 +402,41 @@ pub(crate) struct LawsArguments {
     /// Runs at a time. Default: one per processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordingArguments {
+    /// The folder of a run, as `run` leaves it below `runs`.
+    #[arg(value_name = "RUN")]
+    pub(crate) folder: PathBuf,
+    /// When the run shall have begun: 2026-01-31T16:23:00Z, or seconds since 1970. Default: on a full minute, so that
+    /// it has just ended.
+    #[arg(long, value_name = "TIME", value_parser = crate::calendar::parse)]
+    pub(crate) at: Option<i64>,
+    /// What the run is called there, as its label `run`. Default: the folder's name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+    /// The server; it must take remote write (--web.enable-remote-write-receiver).
+    #[arg(long, value_name = "URL")]
+    pub(crate) prometheus: String,
+    /// Where the dashboards are, for the links that are printed.
+    #[arg(long, value_name = "URL", default_value = "http://localhost:3000")]
+    pub(crate) grafana: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+    /// Where to write OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`; `-` is standard output.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", required = true)]
+    pub(crate) openmetrics: PathBuf,
 }
 
 #[derive(Debug, Args)]

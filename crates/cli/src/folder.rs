@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use pumphandle_core::draws::name_key;
-use pumphandle_core::meter::{Flow, StockName};
 use pumphandle_experiment::measure::Measured;
+use pumphandle_experiment::record;
 use pumphandle_experiment::result::Story;
-use serde_json::{Map, Value, json};
 
 use crate::screen::NotKept;
 
@@ -152,6 +151,12 @@ fn fill(draft: &Path, story: &Story, measured: &Measured) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// A hidden file beside `file`, to be renamed to it once it is whole.
+pub(crate) fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
 pub(crate) fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = fs::File::create(file)?;
     out.write_all(bytes)?;
@@ -253,45 +258,8 @@ pub(crate) fn file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// A row per second, arm and service of the first seed.
 fn series(file: &Path, measured: &Measured) -> anyhow::Result<()> {
-    let Some(&seed) = measured.seeds.first() else { return save(file, b"") };
     let mut out = std::io::BufWriter::new(fs::File::create(file)?);
-    for arm in &measured.arms {
-        let Some(rows) = &arm.first_rows else { continue };
-        for (second, services) in rows.iter().enumerate() {
-            for (name, row) in arm.plan.settings.keys().zip(services) {
-                let flows: Map<String, Value> = Flow::ALL
-                    .iter()
-                    .filter(|flow| row.flow(**flow) > 0)
-                    .map(|flow| (flow.name().to_owned(), json!(row.flow(*flow))))
-                    .collect();
-                let stocks: Map<String, Value> = StockName::ALL
-                    .iter()
-                    .map(|name| (name, row.stock(*name)))
-                    .filter(|(_, stock)| stock.level + stock.inflow + stock.outflow > 0)
-                    .map(|(name, s)| {
-                        (
-                            name.name().to_owned(),
-                            json!({ "level": s.level, "in": s.inflow, "out": s.outflow }),
-                        )
-                    })
-                    .collect();
-                let mut line = json!({ "t": second + 1, "arm": arm.plan.name, "seed": seed, "service": name,
-                                       "stocks": stocks, "flows": flows, "replicas": row.replicas });
-                if row.concurrency_limit > 0 {
-                    line["concurrency_limit"] = json!(row.concurrency_limit);
-                }
-                serde_json::to_writer(&mut out, &line)?;
-                out.write_all(b"\n")?;
-            }
-        }
-        for (second, users) in arm.first_seconds.iter().enumerate() {
-            let line = json!({ "t": second + 1, "arm": arm.plan.name, "seed": seed, "service": null,
-                               "arrivals": users.arrivals, "good": users.good, "degraded": users.degraded,
-                               "late": users.late, "errors": users.errors, "goodput": users.completed_good });
-            serde_json::to_writer(&mut out, &line)?;
-            out.write_all(b"\n")?;
-        }
-    }
+    record::write(measured, &mut out)?;
     let out = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     Ok(out.sync_all()?)
 }

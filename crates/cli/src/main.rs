@@ -6,6 +6,7 @@
 //! (where it is, is said) · 130 interrupted (what was measured so far is kept).
 
 mod args;
+mod calendar;
 mod check;
 mod compare;
 mod doctor;
@@ -13,8 +14,10 @@ mod events;
 mod folder;
 mod hands;
 mod laws;
+mod load;
 mod map;
 mod progress;
+mod recording;
 mod run;
 mod scenarios;
 mod screen;
@@ -73,6 +76,8 @@ fn main() -> ExitCode {
         Command::Show { scenario } => scenarios::show(&scenario),
         Command::Schema => scenarios::schema(),
         Command::Compare(Compare::Presets(arguments)) => compare::presets(&arguments),
+        Command::Load(arguments) => load::load(&arguments),
+        Command::Export(arguments) => recording::export(&arguments),
         Command::Events(arguments) => events::print(&arguments),
         Command::Laws(arguments) => laws::laws(&arguments),
         Command::Doctor => doctor::examine(),

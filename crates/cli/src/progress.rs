@@ -19,19 +19,30 @@ impl Progress {
     #[allow(clippy::disallowed_methods, reason = "people wait in real time")]
     pub(crate) fn new(runs: u64, what: &str) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(runs), ProgressDrawTarget::hidden());
-        let style = ProgressStyle::with_template("  {msg} {wide_bar} {pos}/{len} runs, {eta} left");
-        bar.set_style(style.expect("the template is well formed"));
+        bar.set_style(style("  {msg} {wide_bar} {pos}/{len} runs, {eta} left"));
         bar.set_message(what.to_owned());
         Progress { bar, begun: std::time::Instant::now(), shown: !std::io::stderr().is_terminal() }
     }
 
+    /// For so many samples.
+    pub(crate) fn of_samples(samples: u64, what: &str) -> Progress {
+        let progress = Progress::new(samples, what);
+        progress.bar.set_style(style("  {msg} {wide_bar} {human_pos}/{human_len} samples, {eta} left"));
+        progress
+    }
+
     /// One run is done.
     pub(crate) fn step(&mut self) {
+        self.advance(1);
+    }
+
+    /// So many are done.
+    pub(crate) fn advance(&mut self, by: u64) {
         if !self.shown && self.begun.elapsed() > Duration::from_secs(1) {
             self.shown = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        self.bar.inc(1);
+        self.bar.inc(by);
     }
 
     /// Room for `runs` more.
@@ -44,6 +55,10 @@ impl Progress {
         self.bar.finish_and_clear();
         self.begun.elapsed()
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well formed")
 }
 
 /// Becomes true at the first Ctrl-C; the second one ends the process.

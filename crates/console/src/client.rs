@@ -135,30 +135,38 @@ impl Admin {
         path: &str,
         body: Option<String>,
     ) -> io::Result<(StatusCode, Bytes)> {
-        let stream = TcpStream::connect(&self.authority).await?;
-        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut connection, transport) = shaken.map_err(io::Error::other)?;
-        tokio::spawn(async move {
-            // Its errors reach the request that waits on it.
-            let _ = transport.await;
-        });
         let has_body = body.is_some();
         let mut request = Request::new(Full::new(Bytes::from(body.unwrap_or_default())));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(io::Error::other)?;
         let headers = request.headers_mut();
-        headers.insert(HOST, HeaderValue::try_from(&self.authority).map_err(io::Error::other)?);
         if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.extend(
             credentials(self.token.as_ref(), &self.who).into_iter().map(|(name, value)| (Some(name), value)),
         );
-        let response = connection.send_request(request).await.map_err(io::Error::other)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_PAGE).collect().await.map_err(io::Error::other)?;
-        Ok((status, body.to_bytes()))
+        exchange(&self.authority, request).await
     }
+}
+
+/// Sends one request to `authority` on a connection of its own; returns status and body of the answer.
+pub(crate) async fn exchange(
+    authority: &str,
+    mut request: Request<Full<Bytes>>,
+) -> io::Result<(StatusCode, Bytes)> {
+    request.headers_mut().insert(HOST, HeaderValue::try_from(authority).map_err(io::Error::other)?);
+    let stream = TcpStream::connect(authority).await?;
+    let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut connection, transport) = shaken.map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        // Its errors reach the request that waits on it.
+        let _ = transport.await;
+    });
+    let response = connection.send_request(request).await.map_err(io::Error::other)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_PAGE).collect().await.map_err(io::Error::other)?;
+    Ok((status, body.to_bytes()))
 }
 
 fn value(body: &[u8]) -> Result<Value, Failure> {
@@ -166,7 +174,7 @@ fn value(body: &[u8]) -> Result<Value, Failure> {
 }
 
 /// What a refusal says, on one line.
-fn sentences(body: &[u8]) -> String {
+pub(crate) fn sentences(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(told) => {
             let problems = told["problems"].as_array().map(Vec::as_slice).unwrap_or_default();

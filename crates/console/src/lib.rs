@@ -12,6 +12,7 @@
 //! * `server`: the metrics of a run's services over HTTP
 //! * `control`: the admin port of a service in a process of its own; [`client`]: its other end
 //! * [`remote`]: a whole stack of such services
+//! * [`prometheus`]: a server that takes samples and answers questions
 //! * `guard`: who may do what there
 //! * `http`: limits that all of them share
 
@@ -20,6 +21,7 @@ mod control;
 mod exposition;
 mod guard;
 mod http;
+pub mod prometheus;
 mod reader;
 pub mod remote;
 mod server;

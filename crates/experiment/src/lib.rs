@@ -13,7 +13,7 @@
 //! * [`loops`]: what a few more users set going
 //! * [`verdict`]: what a lever was worth
 //! * [`claims`]: sentences that are measured again by every check
-//! * [`result`]: the documents that a run leaves
+//! * [`result`]: the documents that a run leaves; [`record`]: its series, as lines
 //! * [`presets`]: published defaults of libraries, as levers
 //! * [`laws`]: the rig itself, held to what is known
 //! * [`map`]: how it ends over two settings, and where along one its end changes
@@ -29,6 +29,7 @@ pub mod measure;
 pub mod outcome;
 pub mod plan;
 pub mod presets;
+pub mod record;
 pub mod result;
 pub mod run;
 pub mod scenario;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hdrhistogram::Histogram;
-use pumphandle_load::ledger::Second;
+use pumphandle_load::ledger::{Answers, Second};
 
 use crate::loops::Loops;
 use crate::outcome::{SeedOutcome, Timeline, judge};
@@ -41,6 +41,8 @@ pub struct MeasuredArm {
     pub first_rows: Option<Rows>,
     /// The first seed's users, by due second.
     pub first_seconds: Vec<Second>,
+    /// The first seed's users, by the second of their answer.
+    pub first_answers: Vec<Answers>,
     /// The first seed's event log, if it was kept.
     pub kept: Option<Vec<u8>>,
     /// Attempts that reached a service, all seeds.
@@ -276,6 +278,7 @@ impl MeasuredArm {
             censored: 0,
             first_rows: None,
             first_seconds: Vec::new(),
+            first_answers: Vec::new(),
             kept: None,
             attempts: 0,
         }
@@ -292,6 +295,7 @@ impl MeasuredArm {
             if self.first_rows.is_none() {
                 self.first_rows = Some(run.rows);
                 self.first_seconds = run.tally.seconds;
+                self.first_answers = run.tally.answers;
             }
         }
         if let Some(kept) = run.kept {

@@ -61,6 +61,20 @@ pub struct Windows {
     pub end: f64,
     /// Width of the bins by which a good share is judged.
     pub bin: f64,
+    /// Every trigger of the timeline.
+    #[serde(default)]
+    pub triggers: Vec<TriggerWindow>,
+}
+
+/// When a trigger acts, in seconds since the start of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggerWindow {
+    /// Its name in the file.
+    pub trigger: String,
+    /// Since when.
+    pub from: f64,
+    /// Until when; none if it does not end.
+    pub to: Option<f64>,
 }
 
 /// One arm over all its seeds.

@@ -56,6 +56,7 @@ pub fn result(checked: &Checked, measured: &Measured, around: &Circumstances) ->
             pull: scenario.pull.map(|pull| pull.secs_f64()),
             end: scenario.duration.secs_f64(),
             bin: measured.timeline.bin as f64,
+            triggers: scenario.timeline.iter().map(trigger_window).collect(),
         },
         arms: (0..measured.arms.len()).map(|arm| arm_document(checked, measured, arm)).collect(),
         claims: claims(checked, measured, around.claims_at),
@@ -100,6 +101,14 @@ fn load_words(scenario: &crate::scenario::Scenario) -> String {
         Constant(rate) => format!("{} arrivals/s, evenly spaced", rate.0),
         Bursts(bursts) => format!("{} arrivals/s in groups of {}", bursts.rate.0, bursts.size),
         Closed(closed) => format!("{} users who wait for their answers", closed.users),
+    }
+}
+
+fn trigger_window(trigger: &crate::scenario::Trigger) -> TriggerWindow {
+    TriggerWindow {
+        trigger: trigger.trigger.clone(),
+        from: trigger.from.secs_f64(),
+        to: trigger.end().map(|end| end.as_secs_f64()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use pumphandle_core::catalogue::LATENCY_BUCKETS;
 use pumphandle_core::{Outcome, Time};
 
 /// One second of due times.
@@ -32,6 +33,34 @@ impl Second {
     /// Not answered at all by the end of the run.
     pub fn unanswered(&self) -> u32 {
         self.arrivals - self.good - self.degraded - self.late - self.errors
+    }
+}
+
+/// Number of counts of [`Answers::latencies`].
+pub const LATENCIES: usize = LATENCY_BUCKETS.len() + 1;
+
+/// One second of answers: users settled in it, whenever they were due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Answered correctly within the SLO.
+    pub good: u32,
+    /// Answered with a fallback within the SLO.
+    pub degraded: u32,
+    /// Answered correctly, or with a fallback, too late.
+    pub late: u32,
+    /// Answered with an error.
+    pub errors: u32,
+    /// Their latencies from the due time: not above the bound of the same place of [`LATENCY_BUCKETS`], and above the
+    /// one before it. The last are those above all bounds.
+    pub latencies: [u32; LATENCIES],
+    /// Sum of these latencies, nanoseconds.
+    pub latency_ns: u64,
+}
+
+impl Answers {
+    /// All of them.
+    pub fn all(&self) -> u32 {
+        self.good + self.degraded + self.late + self.errors
     }
 }
 
@@ -64,6 +93,9 @@ pub fn bucket_ms(bucket: usize) -> f64 {
 pub struct Tally {
     /// By due second.
     pub seconds: Vec<Second>,
+    /// By the second of the answer, until the last one: longer than `seconds` where users waited on, shorter where the
+    /// last ones got none.
+    pub answers: Vec<Answers>,
     /// By due second.
     pub sketches: Vec<Sketch>,
     /// Latencies in microseconds of all arrivals due in the harm window.
@@ -99,6 +131,7 @@ impl Ledger {
         let histogram = || Histogram::new(3).expect("three significant digits are in range");
         let tally = Tally {
             seconds: vec![Second::default(); seconds],
+            answers: Vec::with_capacity(seconds),
             sketches: vec![[0; BUCKETS]; seconds],
             harm_window: histogram(),
             censored: 0,
@@ -145,22 +178,25 @@ impl Ledger {
         let second = book.second(due);
         book.open -= 1;
         book.unanswered_due[second] -= 1;
-        let row = &mut book.tally.seconds[second];
+        let completed = done.secs_f64() as usize;
+        let (row, answers) = book.of(second, completed);
+        answers.note(latency);
         let mut good = false;
-        match outcome {
-            Ok(reply) if in_time && reply.degraded => row.degraded += 1,
+        let (by_due, by_answer) = match outcome {
+            Ok(reply) if in_time && reply.degraded => (&mut row.degraded, &mut answers.degraded),
             Ok(_) if in_time => {
-                row.good += 1;
                 good = true;
+                (&mut row.good, &mut answers.good)
             }
-            Ok(_) => row.late += 1,
-            Err(_) => row.errors += 1,
-        }
+            Ok(_) => (&mut row.late, &mut answers.late),
+            Err(_) => (&mut row.errors, &mut answers.errors),
+        };
+        *by_due += 1;
+        *by_answer += 1;
         if let Ok(reply) = outcome {
             row.answered_ns += latency.as_nanos() as u64;
             row.patient += u32::from(!reply.degraded && latency <= self.patience);
         }
-        let completed = done.secs_f64() as usize;
         if good && completed < book.tally.seconds.len() {
             book.tally.seconds[completed].completed_good += 1;
         }
@@ -194,6 +230,15 @@ impl Book {
         ((due.nanos() / 1_000_000_000) as usize).min(self.tally.seconds.len().saturating_sub(1))
     }
 
+    /// The rows of a due second and of a second of answers.
+    fn of(&mut self, due: usize, answered: usize) -> (&mut Second, &mut Answers) {
+        let Tally { seconds, answers, .. } = &mut self.tally;
+        if answers.len() <= answered {
+            answers.resize(answered + 1, Answers::default());
+        }
+        (&mut seconds[due], &mut answers[answered])
+    }
+
     fn note_latency(&mut self, second: usize, latency: Duration, harm: bool) {
         let bucket = bucket_of(latency.as_nanos() as u64);
         let count = &mut self.tally.sketches[second][bucket];
@@ -201,6 +246,14 @@ impl Book {
         if harm {
             keep(&mut self.tally.harm_window, latency);
         }
+    }
+}
+
+impl Answers {
+    fn note(&mut self, latency: Duration) {
+        let seconds = latency.as_secs_f64();
+        self.latencies[LATENCY_BUCKETS.partition_point(|bound| *bound < seconds)] += 1;
+        self.latency_ns += latency.as_nanos() as u64;
     }
 }
 

@@ -12,6 +12,7 @@
 //! - [`map_terminal`], [`map_html`], [`threshold_terminal`]: how it ends over two settings, or along one
 //! - [`sensitivity_terminal`], [`sensitivity_markdown`]: which verdicts hang on a number that somebody chose
 //! - [`baseline_diff`]: what changed between two lists of results, in sentences
+//! - [`recording`]: a run as time series, for Prometheus
 //! - [`presets`]: published defaults side by side
 //! - `words`, `levers`, `accumulate`: what all of them share
 
@@ -24,6 +25,7 @@ mod levers;
 mod map;
 mod markdown;
 pub mod presets;
+pub mod recording;
 mod sensitivity;
 mod terminal;
 mod words;
