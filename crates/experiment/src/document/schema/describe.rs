@@ -9,7 +9,7 @@ use crate::document::problem::Problems;
 use crate::document::scalar;
 
 /// Longer lists of what is known are not shown: a wall of words helps nobody.
-pub(super) const LONGEST_LIST: usize = 20;
+pub(super) const LONGEST_LIST: usize = 14;
 
 impl<'a> Checker<'a> {
     /// Reports `expected X, found Y` at a value.
