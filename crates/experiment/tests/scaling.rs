@@ -88,7 +88,7 @@ fn replicas_that_take_time_to_start_are_waited_for_as_are_their_metrics() {
     // Four that are not ready count with nothing: 400 % of one is 80 % of five, and six are wanted.
     assert_eq!(steps[2], (91, 6));
     let ready = |second: usize| slow.rows[second][0].stock(StockName::Ready).level;
-    assert_eq!((ready(104), ready(105)), (1, 5));
+    assert_eq!((ready(103), ready(104)), (1, 5), "started at 75 s, ready at 105 s");
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn settings_of_autoscalers_are_refused_where_they_make_no_sense_with_what_would_
         overrides::apply(&mut scenario, change).unwrap_err()
     };
     assert!(
-        refused("autoscalers.cpu.mx=3").contains("did you mean `max`"),
+        refused("autoscalers.cpu.maxx=3").contains("did you mean `max`"),
         "{}",
-        refused("autoscalers.cpu.mx=3")
+        refused("autoscalers.cpu.maxx=3")
     );
     assert!(refused("autoscalers.cup.max=3").contains("did you mean `cpu`"));
     assert!(refused("autoscalers.cpu.min=300").contains("above `max`"));
