@@ -353,7 +353,7 @@ impl ServiceNode {
 
 /// Two different numbers below `n`, each as likely as the other, from 64 random bits.
 fn two_of(bits: u64, n: usize) -> (usize, usize) {
-    let below = |bits: u64, n: usize| ((bits & 0xffff_ffff) * n as u64 >> 32) as usize;
+    let below = |bits: u64, n: usize| (((bits & 0xffff_ffff) * n as u64) >> 32) as usize;
     let one = below(bits >> 32, n);
     let other = below(bits, n.max(2) - 1);
     (one, if other >= one { other + 1 } else { other })
