@@ -79,7 +79,7 @@ fn processor(c: &mut Criterion) {
         b.iter(|| {
             simulate(async {
                 let processor = Processor::start(1);
-                processor.set_speed(Contention { alpha: 0.02, beta: 0.0 }, 1.0);
+                processor.set_speed(Contention { alpha: 0.02, beta: 0.0 }, 1.0, 0.0);
                 for user in 0..50 {
                     let processor = Arc::clone(&processor);
                     time::spawn("user", async move {

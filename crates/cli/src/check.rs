@@ -106,6 +106,7 @@ fn arms(checked: &Checked, prove: bool) -> anyhow::Result<Vec<ArmPlan>> {
         names.extend(modes.contains(&Mode::Standing).then(|| format!("{known}@start")));
     }
     let mut arms = vec![plan::control(scenario)];
+    arms.extend(plan::reference(scenario));
     for name in names {
         if arms.iter().any(|arm| arm.name == name) {
             continue;

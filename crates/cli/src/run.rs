@@ -198,6 +198,7 @@ fn presets(scenario: &mut Scenario, arguments: &RunArguments) -> anyhow::Result<
 
 fn arms(scenario: &Scenario, arguments: &RunArguments, presets: &[String]) -> anyhow::Result<Vec<ArmPlan>> {
     let mut arms = vec![plan::control(scenario)];
+    arms.extend(plan::reference(scenario));
     let mut wanted: Vec<(String, Mode)> = Vec::new();
     if arguments.all {
         for mode in [Mode::Pulled, Mode::Standing] {

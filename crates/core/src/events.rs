@@ -40,6 +40,10 @@ pub enum EventKind {
     Cut = 12,
     /// Somebody ended old work at a service. a: how old, nanoseconds; b: work ended.
     Kill = 13,
+    /// The number of replicas changed while it ran. a: before; b: after.
+    Scaled = 14,
+    /// A replica takes calls from now on. a: its ordinal; b: how many do.
+    Ready = 15,
 }
 
 /// Bytes of a log that are kept: about 1.2 million entries, eight minutes of a storm with 1,000 attempts per
@@ -50,9 +54,9 @@ impl EventKind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<EventKind> {
         use EventKind::*;
-        const ALL: [EventKind; 13] = [
+        const ALL: [EventKind; 15] = [
             Arrival, Resolved, Arrived, Rejected, Started, Ended, Left, Setting, Trigger, Breaker, Restart,
-            Cut, Kill,
+            Cut, Kill, Scaled, Ready,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

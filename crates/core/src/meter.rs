@@ -69,6 +69,10 @@ catalogue! {
         AdviceHeeded = "advice_heeded": "Refusals after which the service's advice was followed: to wait, or not to try again.";
         HedgesDenied = "hedges_denied": "Hedges that their limit refused.";
         Disturbed = "disturbed": "Attempts that a trigger delayed, failed, held, or left hanging.";
+        CpuNanos = "cpu_ns": "Time spent computing by a service that says what processors it asks for, summed over all replicas, nanoseconds.";
+        ScaledUp = "scaled_up": "Changes of the number of replicas to more.";
+        ScaledDown = "scaled_down": "Changes of the number of replicas to fewer.";
+        Turned = "direction_changes": "Changes of the number of replicas in the other direction than the change before.";
     }
 }
 
@@ -86,6 +90,8 @@ catalogue! {
         BulkheadWaiting = "bulkhead_waiting": "Attempts waiting for a place in a bulkhead.";
         BulkheadActive = "bulkhead_active": "Places of a bulkhead that are taken.";
         RateWaiting = "rate_waiting": "Attempts waiting for their turn under a rate limit.";
+        Ready = "replicas_ready": "Replicas that take calls.";
+        Starting = "replicas_starting": "Replicas that have been started and take no calls yet.";
     }
 }
 

@@ -6,6 +6,7 @@
 //! * [`scenario`]: what can be written in a scenario file; its triggers and levers
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
+//! * [`scaling`]: controllers of numbers of replicas, while they run
 //! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`live`]: hands on one running service, and the timeline of what they did
 //! * [`outcome`]: what one arm and seed came to
@@ -32,6 +33,7 @@ pub mod presets;
 pub mod record;
 pub mod result;
 pub mod run;
+pub mod scaling;
 pub mod scenario;
 pub mod sensitivity;
 pub mod stats;

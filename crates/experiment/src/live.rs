@@ -279,6 +279,12 @@ impl Desk {
         match trigger.act() {
             Act::Spike(_) => Err(Refused::wrong("do", "the load comes from the runner: a service has none")),
             Act::Restart(_, down) => Ok(self.restart_for(down, &trigger.trigger, who)),
+            Act::Lose(service, count, away) => {
+                let mut state = self.lock();
+                let lost = self.process.stack().lose(&service, count, away);
+                state.note(&format!("trigger {}", trigger.trigger), "-".to_owned(), trigger.words(), who);
+                Ok(json!({ "trigger": trigger.trigger, "does": trigger.words(), "lost": lost }))
+            }
             Act::Disturb(service, disturbance) => {
                 let number = {
                     let mut state = self.lock();

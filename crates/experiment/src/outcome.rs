@@ -15,8 +15,8 @@ use pumphandle_load::ledger::Second;
 
 use crate::claims::Window;
 use crate::run::SeedRun;
-use crate::run::rows::Rows;
-use crate::scenario::{Kind, Scenario};
+use crate::run::rows::{Row, Rows};
+use crate::scenario::{CostOf, Kind, Scenario};
 
 /// A bin is healthy from this share of the baseline on.
 pub const HEALTHY: f64 = 0.95;
@@ -38,6 +38,10 @@ pub struct Timeline {
     pub slo: f64,
     /// Parts of the run that claims are about and that have no name.
     pub spans: Vec<Window>,
+    /// What levers are judged by, and the place of the service of which it is measured.
+    pub cost: (CostOf, usize),
+    /// Before this second nothing counts; 0 where there is a trigger.
+    pub settling: usize,
 }
 
 impl Timeline {
@@ -55,6 +59,8 @@ impl Timeline {
             bin: scenario.bin_s(),
             slo: scenario.slo.latency.0.as_secs_f64(),
             spans: spans(scenario),
+            cost: scenario.cost(),
+            settling: scenario.settling.map_or(0, |settling| settling.0.as_secs() as usize),
         }
     }
 
@@ -81,7 +87,7 @@ impl Timeline {
 
     /// Since when harm counts, for a lever that acts at `pull`.
     pub fn harm_from(&self, pull: f64) -> usize {
-        self.trigger.map_or(0.0, |(from, _)| from).max(pull).round() as usize
+        (self.trigger.map_or(0.0, |(from, _)| from).max(pull).round() as usize).max(self.settling)
     }
 }
 
@@ -125,6 +131,9 @@ pub struct SeedOutcome {
     /// By service and stock: the highest level, and how many seconds after the trigger's start it was first
     /// there.
     pub peaks: Vec<[(f64, f64); STOCKS]>,
+    /// By service and flow: how many seconds after the trigger's start the second ended in which it was first above
+    /// zero from then on; none if it never was.
+    pub first_flows: Vec<[Option<f64>; FLOWS]>,
 }
 
 /// One service over one window.
@@ -142,6 +151,15 @@ pub struct ServiceOutcome {
     pub flows: [f64; FLOWS],
     /// Every stock.
     pub stocks: [StockOutcome; STOCKS],
+    /// How many replicas there were to be, in the mean of the seconds' ends.
+    pub replicas: f64,
+    /// The most that there were to be at a second's end.
+    pub replicas_peak: f64,
+    /// Replicas times the seconds for which they were there, ready or not.
+    pub replica_seconds: f64,
+    /// From the start of the window to the end of the last second in which the number of replicas changed; 0 if it
+    /// did not.
+    pub settles_after_s: f64,
 }
 
 /// One stock over one window.
@@ -182,6 +200,8 @@ pub struct Judged {
     pub healthy_outside: f64,
     /// Good share of the last minute.
     pub last_minute: f64,
+    /// What levers are judged by: the share of harm, or what the scenario declares.
+    pub cost: f64,
 }
 
 /// Judges one run.
@@ -225,6 +245,7 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
             .iter()
             .map(|stocks| stocks.map(|(level, at)| (level as f64, at.secs_f64() - trigger_s)))
             .collect(),
+        first_flows: (0..services).map(|service| first_flows(&run.rows, service, trigger_s)).collect(),
     }
 }
 
@@ -261,6 +282,13 @@ fn of_service(
         queue: queue as f64 / length,
         flows: std::array::from_fn(|i| sum(Flow::ALL[i]) / length),
         stocks: std::array::from_fn(|i| stocks[i]),
+        replicas: rows.iter().map(|row| f64::from(row[service].replicas)).sum::<f64>() / length,
+        replicas_peak: rows.iter().map(|row| f64::from(row[service].replicas)).fold(0.0, f64::max),
+        replica_seconds: declared(CostOf::ReplicaSeconds, rows, service),
+        settles_after_s: rows
+            .iter()
+            .rposition(|row| is_scaled(&row[service]))
+            .map_or(0.0, |i| (i + 1) as f64),
     }
 }
 
@@ -270,10 +298,13 @@ fn of_stock(rows: &Rows, service: usize, name: StockName, range: &std::ops::Rang
         return StockOutcome::default();
     }
     let length = range.len() as f64;
-    // Rows hold the level at a second's end; the run starts empty.
+    // Rows hold the level at a second's end. The run starts empty, but for replicas.
     let at = |second: usize| match second.checked_sub(1) {
         Some(row) => f64::from(rows[row][service].stock(name).level),
-        None => 0.0,
+        None => {
+            let first = rows[0][service].stock(name);
+            f64::from(first.level + first.outflow) - f64::from(first.inflow)
+        }
     };
     let outflow: u64 =
         rows[range.clone()].iter().map(|row| u64::from(row[service].stock(name).outflow)).sum();
@@ -343,6 +374,10 @@ impl<'a> Bins<'a> {
             last_minute: last_minute
                 .and_then(|range| share(&self.seconds[range], |s| self.good(s)))
                 .unwrap_or(1.0),
+            cost: match timeline.cost {
+                (CostOf::HarmShare, _) => part(arrivals - good),
+                (of, service) => declared(of, &rows[harm_from.min(rows.len())..], service),
+            },
         }
     }
 
@@ -396,12 +431,46 @@ impl<'a> Bins<'a> {
 
     fn healthy_outside(&self) -> f64 {
         let (from, to) = self.timeline.trigger.unwrap_or((0.0, 0.0));
-        let to = if self.timeline.trigger.is_some() { to + self.timeline.slo + 10.0 } else { 0.0 };
+        let settled = self.timeline.settling as f64;
+        let to = if self.timeline.trigger.is_some() { to + self.timeline.slo + 10.0 } else { settled };
         let outside: Vec<usize> = (0..self.shares.len())
             .filter(|&bin| self.start(bin + 1) <= from || self.start(bin) >= to)
             .collect();
         let healthy = outside.iter().filter(|&&bin| self.healthy(bin)).count();
         if outside.is_empty() { 1.0 } else { healthy as f64 / outside.len() as f64 }
+    }
+}
+
+fn first_flows(rows: &Rows, service: usize, from_s: f64) -> [Option<f64>; FLOWS] {
+    let after = &rows[(from_s as usize).min(rows.len())..];
+    std::array::from_fn(|i| {
+        let first = after.iter().position(|row| row[service].flow(Flow::ALL[i]) > 0);
+        first.map(|second| (second + 1) as f64 - from_s.fract())
+    })
+}
+
+fn is_scaled(row: &Row) -> bool {
+    row.flow(Flow::ScaledUp) + row.flow(Flow::ScaledDown) > 0
+}
+
+/// What a scenario declares levers to be judged by, over these rows.
+fn declared(of: CostOf, rows: &[Vec<Row>], service: usize) -> f64 {
+    let seconds = rows.len().max(1) as f64;
+    match of {
+        CostOf::HarmShare => 0.0,
+        CostOf::DirectionChangesPerHour => {
+            let turned: u64 = rows.iter().map(|row| row[service].flow(Flow::Turned)).sum();
+            turned as f64 / seconds * 3600.0
+        }
+        CostOf::ReplicaSeconds => {
+            let there = |row: &Row| {
+                [StockName::Ready, StockName::Starting]
+                    .iter()
+                    .map(|it| row.stock(*it).integral_ns)
+                    .sum::<u64>()
+            };
+            rows.iter().map(|row| there(&row[service])).sum::<u64>() as f64 / 1e9
+        }
     }
 }
 

@@ -10,9 +10,13 @@ use serde_json::Value;
 
 use crate::loops::Nudge;
 use crate::result::Change;
+use crate::scenario::autoscalers::{Autoscaler, Autoscalers};
 use crate::scenario::levers::{Kill, Lever, Mode, Restart};
 use crate::scenario::triggers::Act;
-use crate::scenario::{Scenario, paths};
+use crate::scenario::{Scenario, knobs};
+
+/// The name of the arm without the defect.
+pub const REFERENCE: &str = "reference";
 
 /// One arm, ready to run.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub struct ArmPlan {
     pub mode: Option<Mode>,
     /// Settings at the start.
     pub settings: StackSettings,
+    /// Controllers of numbers of replicas, as they are at the start.
+    pub autoscalers: Autoscalers,
     /// What is done when, in the order of time.
     pub actions: Vec<(Duration, Action)>,
     /// More users for a while: a twin by which loops are measured, never an arm that is judged.
@@ -36,6 +42,11 @@ pub struct ArmPlan {
 pub enum Action {
     /// New settings for a service.
     Set(String, Box<ServiceSettings>),
+    /// New settings for a service, except that it keeps as many replicas as it has: the lever says nothing of
+    /// them, and a controller may have changed them.
+    SetAllButReplicas(String, Box<ServiceSettings>),
+    /// New settings for a controller.
+    SetAutoscaler(String, Box<Autoscaler>),
     /// Services lose what is inside and are away for a while.
     Restart(Vec<String>, Duration),
     /// Services end all work that came in at least this long ago.
@@ -49,9 +60,23 @@ pub fn control(scenario: &Scenario) -> ArmPlan {
         lever: None,
         mode: None,
         settings: scenario.services.clone(),
+        autoscalers: scenario.autoscalers.clone(),
         actions: Vec::new(),
         nudge: None,
     }
+}
+
+/// The arm without the defect, if the scenario has one.
+///
+/// # Panics
+///
+/// If the scenario was not checked.
+pub fn reference(scenario: &Scenario) -> Option<ArmPlan> {
+    let reference = scenario.reference.as_ref()?;
+    let mut plan = ArmPlan { name: REFERENCE.to_owned(), ..control(scenario) };
+    knobs::set_all(&mut plan.settings, &mut plan.autoscalers, &reference.set)
+        .expect("a checked scenario's reference can be set");
+    Some(plan)
 }
 
 /// One treatment.
@@ -71,16 +96,24 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
         mode: Some(mode),
         ..control(scenario)
     };
-    let mut now = scenario.services.clone();
+    let (mut now, mut controllers) = (scenario.services.clone(), scenario.autoscalers.clone());
     let mut wrong = Vec::new();
     for (i, StepOf { after, set, restart, kill }) in steps(lever).into_iter().enumerate() {
         let place = if i == 0 { String::new() } else { format!("then[{}].", i - 1) };
         let at = begins + after;
-        match paths::set_all(&mut now, set) {
-            Ok(services) => plan.actions.extend(services.into_iter().map(|service| {
-                let settings = Box::new(now[&service].clone());
-                (at, Action::Set(service, settings))
-            })),
+        match knobs::set_all(&mut now, &mut controllers, set) {
+            Ok(changed) => {
+                plan.actions.extend(changed.services.into_iter().map(|service| {
+                    let settings = Box::new(now[&service].clone());
+                    let all = set.contains_key(&format!("{service}.replicas"));
+                    let action = if all { Action::Set } else { Action::SetAllButReplicas };
+                    (at, action(service, settings))
+                }));
+                plan.actions.extend(changed.autoscalers.into_iter().map(|name| {
+                    let settings = Box::new(controllers[&name].clone());
+                    (at, Action::SetAutoscaler(name, settings))
+                }));
+            }
             Err(problems) => {
                 wrong.extend(problems.into_iter().map(|it| (format!("{place}set.{}", it.path), it.message)))
             }
@@ -95,8 +128,12 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     if mode == Mode::Standing {
         // In place from the start means: there is no moment at which anything changes.
         plan.actions.retain(|(at, action)| match action {
-            Action::Set(service, settings) if at.is_zero() => {
+            Action::Set(service, settings) | Action::SetAllButReplicas(service, settings) if at.is_zero() => {
                 plan.settings[service] = (**settings).clone();
+                false
+            }
+            Action::SetAutoscaler(name, settings) if at.is_zero() => {
+                plan.autoscalers[name] = (**settings).clone();
                 false
             }
             _ => true,
@@ -146,18 +183,18 @@ pub fn by_hand<'a>(scenario: &'a Scenario, arm: &ArmPlan) -> Vec<(Duration, Step
 
 /// What a lever changes, in words.
 pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
-    let mut now = scenario.services.clone();
+    let (mut now, mut controllers) = (scenario.services.clone(), scenario.autoscalers.clone());
     let mut changes = Vec::new();
     for StepOf { after, set, restart, kill } in steps(lever) {
         let when =
             if after.is_zero() { String::new() } else { format!(" (after {} s)", after.as_secs_f64()) };
-        let before = now.clone();
+        let before = (now.clone(), controllers.clone());
         // A lever whose path is wrong has been refused before it gets here.
-        let _ = paths::set_all(&mut now, set);
+        let _ = knobs::set_all(&mut now, &mut controllers, set);
         changes.extend(set.keys().map(|path| Change {
             path: format!("{path}{when}"),
-            old: paths::show(&before, path),
-            new: paths::show(&now, path),
+            old: knobs::show(&before.0, &before.1, path),
+            new: knobs::show(&now, &controllers, path),
         }));
         for service in restart.iter().flat_map(|restart| &restart.services) {
             let down = restart.map_or(0.0, |restart| restart.down.secs_f64());

@@ -8,16 +8,18 @@ use pumphandle_core::meter::StockName;
 use crate::run::rows::Row;
 
 /// Stocks whose account does not add up, each with the first second at whose end it does not, in words.
-/// `services` are the names in the order of a row; everything is empty at the start.
-pub fn wrong<'a>(services: impl Iterator<Item = &'a str>, rows: &[Vec<Row>]) -> Vec<String> {
-    let of_service = |(i, name): (usize, &str)| -> Vec<String> {
-        StockName::ALL.iter().filter_map(|&stock| of_stock(name, i, stock, rows)).collect()
+/// `services` are the names in the order of a row, each with its replicas at the start; they are ready then, and
+/// everything else is empty.
+pub fn wrong<'a>(services: impl Iterator<Item = (&'a str, u32)>, rows: &[Vec<Row>]) -> Vec<String> {
+    let of_service = |(i, (name, replicas)): (usize, (&str, u32))| -> Vec<String> {
+        let start = |stock| if stock == StockName::Ready { u64::from(replicas) } else { 0 };
+        StockName::ALL.iter().filter_map(|&stock| of_stock(name, i, stock, start(stock), rows)).collect()
     };
     services.enumerate().flat_map(of_service).collect()
 }
 
-fn of_stock(service: &str, i: usize, stock: StockName, rows: &[Vec<Row>]) -> Option<String> {
-    let (mut entered, mut left) = (0_u64, 0_u64);
+fn of_stock(service: &str, i: usize, stock: StockName, start: u64, rows: &[Vec<Row>]) -> Option<String> {
+    let (mut entered, mut left) = (start, 0_u64);
     rows.iter().enumerate().find_map(|(second, row)| {
         let account = row.get(i)?.stock(stock);
         entered += u64::from(account.inflow);
@@ -65,7 +67,7 @@ mod tests {
     fn every_second_of_a_storm_adds_up_and_a_single_lost_entry_is_told_with_its_second() {
         let scenario = storm();
         let mut rows = run(&scenario).rows;
-        let names = || scenario.services.keys().map(String::as_str);
+        let names = || scenario.services.iter().map(|(name, it)| (name.as_str(), it.replicas));
         assert_eq!(wrong(names(), &rows), Vec::<String>::new());
         assert!(
             rows.iter().any(|row| row[1].stock(StockName::Queue).level > 100),
@@ -83,7 +85,8 @@ mod tests {
         let scenario = storm();
         let mut rows = run(&scenario).rows;
         rows[6][2].stocks[StockName::Inside as usize].level += 1;
-        let found = wrong(scenario.services.keys().map(String::as_str), &rows);
+        let names = scenario.services.iter().map(|(name, it)| (name.as_str(), it.replicas));
+        let found = wrong(names, &rows);
         assert!(found[0].starts_with("db.inside holds ") && found[0].contains(" at 7 s"), "{found:?}");
     }
 
@@ -93,7 +96,8 @@ mod tests {
         let mut measured = Measured::new(&scenario, vec![plan::control(&scenario)], false);
         let mut lossy = run(&scenario);
         lossy.rows[4][1].stocks[StockName::Queue as usize].outflow += 1;
-        lossy.wrong_accounts = wrong(scenario.services.keys().map(String::as_str), &lossy.rows);
+        let names = scenario.services.iter().map(|(name, it)| (name.as_str(), it.replicas));
+        lossy.wrong_accounts = wrong(names, &lossy.rows);
         measured.add_seed(&scenario, 1, vec![lossy]);
         assert!(!measured.valid(0));
         let reasons = measured.arms[0].reasons.join("\n");

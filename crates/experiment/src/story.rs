@@ -14,7 +14,7 @@ use crate::scenario::levers::Lesson;
 use crate::scenario::read::Checked;
 use crate::scenario::{Kind, Mode, paths};
 use crate::stats::{Decision, Estimate, mean, one_mean, quantile_sorted};
-use crate::verdict::{self, Is, Ruling};
+use crate::verdict::{self, Arms, Is, Ruling};
 
 /// The confidence of every interval that is displayed.
 pub const SHOWN: f64 = 0.95;
@@ -132,7 +132,10 @@ fn arm_document(checked: &Checked, measured: &Measured, index: usize) -> Arm {
     Arm {
         arm: arm.plan.name.clone(),
         lever: arm.plan.lever.clone(),
-        title: lever.map(|lever| lever.title.clone()),
+        title: match (&scenario.reference, arm.plan.name.as_str()) {
+            (Some(reference), plan::REFERENCE) => Some(reference.title.clone()),
+            _ => lever.map(|lever| lever.title.clone()),
+        },
         mode: arm.plan.mode.map(|mode| mode.name().to_owned()),
         level: lever.map(|lever| lever.level),
         level_is_ours: lever.is_some_and(|lever| lever.ours),
@@ -145,13 +148,14 @@ fn arm_document(checked: &Checked, measured: &Measured, index: usize) -> Arm {
         verdict: lever.filter(|_| !judged.is_empty()).map(|lever| {
             let refs = |of: &MeasuredArm| -> Vec<SeedOutcome> { of.seeds.clone() };
             let (control, treatment) = (refs(&measured.arms[0]), refs(arm));
-            let ruling = verdict::rule(
-                scenario.kind,
-                mode,
-                &control.iter().collect::<Vec<_>>(),
-                &treatment.iter().collect::<Vec<_>>(),
-                SHOWN,
-            );
+            let reference = measured.find(plan::REFERENCE).map(|at| refs(&measured.arms[at]));
+            let reference: Option<Vec<&SeedOutcome>> = reference.as_ref().map(|all| all.iter().collect());
+            let (control, treatment): (Vec<_>, Vec<_>) =
+                (control.iter().collect(), treatment.iter().collect());
+            let declared = scenario.cost.is_some();
+            let arms =
+                Arms { control: &control, treatment: &treatment, reference: reference.as_deref(), declared };
+            let ruling = verdict::rule(scenario.kind, mode, &arms, SHOWN);
             verdict_document(measured, index, lever.lesson, valid, &ruling)
         }),
         events: arm.events.clone(),
@@ -303,7 +307,10 @@ fn outcome(checked: &Checked, measured: &Measured, arm: &MeasuredArm, judged: &[
         metastable_share: share_of(|seed| seed.metastable),
         recovery_s: pulse.then(|| recovery(judged)),
         onset_s: mean(&onsets),
-        cost_j: Cost { name: "harm_share".to_owned(), value: over_judged(&|seed| seed.harm_share) },
+        cost_j: Cost {
+            name: checked.scenario.cost().0.name().to_owned(),
+            value: over_judged(&|seed| seed.cost),
+        },
         good_share_by_window: by_window(|w| maybe(seeds, |seed| seed.good_share.get(&w).copied())),
         goodput_per_s: by_window(|w| maybe(seeds, |seed| seed.goodput.get(&w).copied())),
         amplification: services(checked, |i| {

@@ -84,6 +84,11 @@ fn without_effect(
             let reached = during.iter().any(|row| row[index].stock(StockName::Working).level >= left);
             (!reached).then(|| format!("the {left} workers that {service} had left were never all busy"))
         }
+        Effect::FewerReplicas(service) => {
+            let index = index(&service);
+            let lost: u32 = during.iter().map(|row| row[index].stock(StockName::Ready).outflow).sum();
+            (lost == 0).then(|| format!("no replica of {service} was lost"))
+        }
         Effect::MoreArrivals(times) => {
             let rate = |from: f64, to: f64| {
                 let seconds =

@@ -12,6 +12,11 @@
 //! | no effect | the interval of the cost lies within +-10 % |
 //! | undecided | otherwise |
 //!
+//! Cost is harm, or what the scenario declares; where it has a reference, the arm without its defect, it is what is
+//! more than there. With a declared cost, a lever *prevents* that is standing and in most seeds closes 95 % of the
+//! gap, and one *worsens* too that pays for less cost with harm: at least a point and a tenth more. Both are in
+//! decision 77.
+//!
 //! "In most seeds" and the bounds of means are bounds of intervals, never point estimates.
 
 use schemars::JsonSchema;
@@ -102,14 +107,22 @@ pub struct Ruling {
     pub recovery_s: Option<f64>,
 }
 
-/// Rules on a treatment: outcomes of the same seeds in the same order.
-pub fn rule(
-    kind: Kind,
-    mode: Mode,
-    control: &[&SeedOutcome],
-    treatment: &[&SeedOutcome],
-    confidence: f64,
-) -> Ruling {
+/// Outcomes of the same seeds in the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct Arms<'a> {
+    /// With nobody touching anything.
+    pub control: &'a [&'a SeedOutcome],
+    /// With the lever.
+    pub treatment: &'a [&'a SeedOutcome],
+    /// Without the defect, if the scenario says how that is.
+    pub reference: Option<&'a [&'a SeedOutcome]>,
+    /// Levers are judged by a cost that the scenario declares, not by harm.
+    pub declared: bool,
+}
+
+/// Rules on a treatment.
+pub fn rule(kind: Kind, mode: Mode, arms: &Arms<'_>, confidence: f64) -> Ruling {
+    let (control, treatment) = (arms.control, arms.treatment);
     let pick = |of: &[&SeedOutcome], lenient: bool| -> Vec<Judged> {
         of.iter()
             .map(|seed| match (mode, lenient) {
@@ -125,6 +138,8 @@ pub fn rule(
         mode,
         control: pick(control, lenient),
         treatment: pick(treatment, lenient),
+        reference: arms.reference.map(|reference| pick(reference, lenient)),
+        declared: arms.declared,
         confidence,
     };
     let plain = case(false);
@@ -174,10 +189,47 @@ struct Case {
     mode: Mode,
     control: Vec<Judged>,
     treatment: Vec<Judged>,
+    reference: Option<Vec<Judged>>,
+    declared: bool,
     confidence: f64,
 }
 
 impl Case {
+    /// By how much each seed of `of` costs more than the reference.
+    fn gaps(&self, of: &[Judged]) -> Vec<f64> {
+        let cost = |seed: &Judged| if self.declared { seed.cost } else { seed.harm_share };
+        let least = |i: usize| self.reference.as_ref().and_then(|all| all.get(i)).map_or(0.0, cost);
+        of.iter().enumerate().map(|(i, seed)| cost(seed) - least(i)).collect()
+    }
+
+    /// There is hardly anything to cure: less than a hundredth of all users are harmed; or the declared cost is
+    /// above the reference by less than a hundredth of itself.
+    fn nothing_to_cure(&self) -> bool {
+        let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len().max(1) as f64;
+        let gap = mean(&self.gaps(&self.control));
+        let whole = if self.declared { Case::mean(&self.control, |seed| seed.cost) } else { 1.0 };
+        gap <= 0.0 || gap < 0.01 * whole
+    }
+
+    /// In how many seeds at most a twentieth of the control's mean gap is left.
+    fn closes_the_gap(&self, of: &[Judged]) -> Option<bool> {
+        let gaps = self.gaps(&self.control);
+        let left = 0.05 * gaps.iter().sum::<f64>() / gaps.len().max(1) as f64;
+        let k = self.gaps(of).iter().filter(|gap| **gap <= left).count();
+        majority(k, of.len(), self.confidence)
+    }
+
+    /// Users with no good answer, by how many points more than in the control.
+    fn more_harm(&self) -> Option<Estimate> {
+        self.difference_of(|seed| seed.harm_share)
+    }
+
+    fn pays_with_harm(&self) -> bool {
+        let a_point = self.more_harm().is_some_and(|more| more.low >= 0.01);
+        let a_tenth = self.ratio_of(|seed| seed.harm_share).is_none_or(|ratio| ratio.low >= 0.10);
+        self.declared && a_point && a_tenth
+    }
+
     fn column(of: &[Judged], value: impl Fn(&Judged) -> f64) -> Vec<f64> {
         of.iter().map(value).collect()
     }
@@ -201,7 +253,7 @@ impl Case {
     }
 
     fn cost(&self) -> Option<Estimate> {
-        self.ratio_of(|seed| seed.harm_share)
+        ratio_minus_one(&self.gaps(&self.treatment), &self.gaps(&self.control), self.confidence).ok()
     }
 
     fn mean(of: &[Judged], value: impl Fn(&Judged) -> f64) -> f64 {
@@ -210,7 +262,7 @@ impl Case {
 
     fn verdict(&self) -> Is {
         let pulse = self.kind == Kind::Pulse;
-        if self.control.len() < 2 || Case::mean(&self.control, |seed| seed.harm_share) < 0.01 {
+        if self.control.len() < 2 || self.nothing_to_cure() {
             return Is::NotTested;
         }
         if pulse && majority(self.control.len(), self.control.len(), self.confidence).is_none() {
@@ -227,6 +279,7 @@ impl Case {
         {
             Is::Ends
         } else if cost.as_ref().is_some_and(|cost| cost.low >= 0.10)
+            || self.pays_with_harm()
             || pulse && self.same_harm_for_less_work()
             || pulse && control == State::Recovers && treatment == State::StaysDown
         {
@@ -245,6 +298,13 @@ impl Case {
     }
 
     fn prevents(&self) -> bool {
+        if self.declared {
+            let no_harm = self.more_harm().is_some_and(|more| more.high <= 0.01);
+            return self.mode == Mode::Standing
+                && self.closes_the_gap(&self.treatment) == Some(true)
+                && self.closes_the_gap(&self.control) == Some(false)
+                && no_harm;
+        }
         let healthy = |of: &[Judged]| {
             let k = of.iter().filter(|seed| seed.healthy_outside >= 0.99).count();
             majority(k, of.len(), self.confidence)

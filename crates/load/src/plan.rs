@@ -100,6 +100,17 @@ impl Load {
         }
     }
 
+    /// Arrivals per second in the mean of the first `duration`, traffic spikes not counted; `None` for closed loops.
+    pub fn mean_rate(&self, duration: Duration) -> Option<f64> {
+        let base = self.base_rate()?;
+        let seconds = duration.as_secs_f64();
+        if self.changes.is_empty() || seconds <= 0.0 {
+            return Some(base);
+        }
+        let expected: f64 = stretches(self, &[], seconds).iter().map(Stretch::expected).sum();
+        Some(expected / seconds)
+    }
+
     /// What the shape alone does not refuse: sentences by path.
     pub fn check(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();

@@ -34,6 +34,7 @@ pub mod tower_edge;
 
 use std::sync::Arc;
 
+use pumphandle_core::gate::Gate;
 use pumphandle_core::meter::Meter;
 use pumphandle_core::{Answering, Call, World};
 use schemars::JsonSchema;
@@ -64,6 +65,8 @@ pub struct Surroundings {
     pub subject: u64,
     /// The calling service's number in the event log.
     pub service: u8,
+    /// Connections of all replicas of the calling service together, for a pool that is shared.
+    pub pool: Arc<Gate>,
 }
 
 /// Something wrong with a value, by its path within the settings.

@@ -5,6 +5,11 @@
 //! queue that anybody drew.
 //!
 //! The size can be changed while connections are out: see [`Gate`].
+//!
+//! Each replica of the calling service has a pool of its own, as a process has: what is called sees as many
+//! connections as there are replicas times the size, and scaling the caller scales the pressure on it. A pool that
+//! is `shared` stands between all replicas and what they call, as PgBouncer does: scaling the caller adds
+//! waiters, not connections.
 
 use std::sync::Arc;
 
@@ -38,6 +43,10 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000_000))]
     pub waiting: Option<usize>,
+    /// One pool for all replicas of the calling service, as a proxy in front of a database is. Each replica has
+    /// one of its own if absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 fn no_limit() -> Patience {
@@ -55,13 +64,19 @@ impl Settings for Pool {
 pub struct Pooled {
     inner: Next,
     gate: Gate,
+    shared: Arc<Gate>,
     meter: Arc<Meter>,
 }
 
 /// The layer that adds a [`Pooled`].
 pub fn layer(surroundings: &Surroundings) -> impl tower::Layer<Next, Service = Pooled> + use<> {
-    let meter = Arc::clone(&surroundings.meter);
-    layer_fn(move |inner| Pooled { inner, gate: Gate::new(Rules::default()), meter: Arc::clone(&meter) })
+    let (meter, shared) = (Arc::clone(&surroundings.meter), Arc::clone(&surroundings.pool));
+    layer_fn(move |inner| Pooled {
+        inner,
+        gate: Gate::new(Rules::default()),
+        shared: Arc::clone(&shared),
+        meter: Arc::clone(&meter),
+    })
 }
 
 impl Pooled {
@@ -70,7 +85,8 @@ impl Pooled {
         pool: &Pool,
         call: &Call,
     ) -> Result<pumphandle_core::gate::Permit<'_>, CallError> {
-        let waiting = self.gate.acquire(None, self.meter.stock(StockName::PoolWaiting));
+        let gate = if pool.shared { &*self.shared } else { &self.gate };
+        let waiting = gate.acquire(None, self.meter.stock(StockName::PoolWaiting));
         let acquired = match pool.acquire_timeout.limit() {
             None => waiting.await,
             Some(limit) => time::timeout(limit, Order::timeout(call.path.id()), waiting)
@@ -98,12 +114,15 @@ impl Policy for Pooled {
 
     fn changed(&self, settings: &Policies) {
         let pool = settings.pool.as_ref().filter(|pool| pool.enabled);
-        self.gate.set_rules(Rules {
+        let rules = Rules {
             limit: pool.map_or(UNLIMITED, |pool| pool.size),
             room: pool.and_then(|pool| pool.waiting).unwrap_or(UNLIMITED),
             discipline: pool.map(|pool| pool.order).unwrap_or_default(),
             ..Rules::default()
-        });
+        };
+        // Both, since whoever is in the one line stays there when others go to the other.
+        self.gate.set_rules(rules);
+        self.shared.set_rules(rules);
         self.inner.changed(settings);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pumphandle_core::events::EventLog;
+use pumphandle_core::gate::{Gate, Rules};
 use pumphandle_core::meter::{BreakerState, Flow, Meter, StockName, StockReading};
 use pumphandle_core::time::{self, Order, now, simulate};
 use pumphandle_core::{Answering, Call, CallError, Live, Outcome, Reply, Time, World};
@@ -122,7 +123,8 @@ impl Policy for Script {
 
 /// What a policy is given in tests.
 pub(crate) fn surroundings() -> Surroundings {
-    Surroundings { world: World::new(1, true), meter: Arc::default(), subject: 7, service: 3 }
+    let pool = Arc::new(Gate::new(Rules::default()));
+    Surroundings { world: World::new(1, true), meter: Arc::default(), subject: 7, service: 3, pool }
 }
 
 /// The whole shelf around a script.

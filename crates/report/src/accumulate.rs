@@ -44,7 +44,8 @@ pub(crate) fn accumulations(story: &Story) -> Vec<Accumulation> {
     let trigger = story.result.windows_s.trigger.map(|t| t[0]);
     let mut found: Vec<Accumulation> = Vec::new();
     for (service, series) in &control.services {
-        for (stock, values) in &series.stocks {
+        // Replicas do not pile up: somebody asks for them.
+        for (stock, values) in series.stocks.iter().filter(|(stock, _)| !stock.starts_with("replicas_")) {
             let n = values.level.len();
             let before = mean(&values.level[..before_end(n, trigger)]);
             let after = last_minute(&values.level);

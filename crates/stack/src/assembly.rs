@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use pumphandle_core::draws::{mix, name_key};
+use pumphandle_core::draws::{Path, mix, name_key};
 use pumphandle_core::events::EventKind;
+use pumphandle_core::gate::{Gate, Rules};
 use pumphandle_core::meter::{Meter, Snapshot, StockName};
 use pumphandle_core::time::now;
 use pumphandle_core::{Answering, Call, CallError, Live, Service, World};
@@ -24,7 +25,7 @@ use pumphandle_policy::{Next, Policies, Policy, Surroundings, deadline, shelf};
 
 use crate::disturbance::Disturbance;
 use crate::replica::{Door, Replica, Shared};
-use crate::service::{Line, ServiceNode};
+use crate::service::{Chosen, Line, Seen, ServiceNode};
 use crate::settings::{ServiceSettings, StackSettings, callees_first};
 
 /// Where a service's calls go.
@@ -37,11 +38,11 @@ enum Callee {
 }
 
 impl Callee {
-    /// The way for the next call; none while there is no replica.
-    fn next_line(&self) -> Option<Line> {
+    /// The way for the call at `path`; none while no replica takes calls.
+    fn choose(&self, path: Path) -> Option<Chosen> {
         match self {
-            Callee::Here(node) => node.next_line(),
-            Callee::There(line) => Some(Arc::clone(line)),
+            Callee::Here(node) => node.choose(path),
+            Callee::There(line) => Some(Chosen::only(Arc::clone(line))),
         }
     }
 }
@@ -82,8 +83,8 @@ impl Policy for Send {
         Box::pin(async move {
             let _waiting = self.meter.stock(StockName::Waiting).inside();
             // The line itself rather than the node's answer: one allocation less for every attempt.
-            match self.callee.next_line() {
-                Some(line) => line.call(call).await,
+            match self.callee.choose(call.path) {
+                Some(chosen) => chosen.line.call(call).await,
                 None => Err(CallError::Disconnected),
             }
         })
@@ -106,6 +107,8 @@ pub struct Stack {
     callees: IndexMap<String, Callee>,
     /// Active triggers by number, each with the service it disturbs.
     disturbances: Mutex<Active>,
+    /// Held while settings are replaced: a controller and a lever may come at the same time.
+    replacing: Mutex<()>,
 }
 
 impl Stack {
@@ -129,12 +132,14 @@ impl Stack {
         let mut callees: IndexMap<String, Callee> = IndexMap::new();
         for name in &order {
             let node = node(&world, settings, name, Arc::default());
-            scale(&node, &callees, &wiring, settings[name].replicas as usize);
+            let count = settings[name].replicas as usize;
+            node.begin(count, &mut |ordinal| replica(&node, &callees, &wiring, ordinal));
+            node.shared.meter.set_replicas(count as u64);
             callees.insert(name.clone(), Callee::Here(Arc::clone(&node)));
             built.insert(name.clone(), node);
         }
         let nodes = settings.keys().map(|name| (name.clone(), Arc::clone(&built[name]))).collect();
-        Stack { world, wiring, nodes, callees, disturbances: Mutex::default() }
+        Stack { world, wiring, nodes, callees, disturbances: Mutex::default(), replacing: Mutex::default() }
     }
 
     /// Builds and starts one of the services, `service`, which counts in `meter`. Those it calls are elsewhere,
@@ -154,9 +159,11 @@ impl Stack {
         let there = |(name, line): (&String, &Line)| (name.clone(), Callee::There(Arc::clone(line)));
         let callees: IndexMap<String, Callee> = lines.iter().map(there).collect();
         let node = node(&world, settings, service, meter);
-        scale(&node, &callees, &wiring, settings[service].replicas as usize);
+        let count = settings[service].replicas as usize;
+        node.begin(count, &mut |ordinal| replica(&node, &callees, &wiring, ordinal));
+        node.shared.meter.set_replicas(count as u64);
         let nodes = IndexMap::from([(service.to_owned(), node)]);
-        Stack { world, wiring, nodes, callees, disturbances: Mutex::default() }
+        Stack { world, wiring, nodes, callees, disturbances: Mutex::default(), replacing: Mutex::default() }
     }
 
     /// Where users arrive.
@@ -183,7 +190,44 @@ impl Stack {
     /// Every service's meter read now, in the scenario's order, with its number of replicas.
     pub fn read(&self) -> Vec<(Snapshot, usize)> {
         let at = now();
-        self.nodes.values().map(|node| (node.shared.meter.read(at), node.replicas().len())).collect()
+        let of = |node: &Arc<ServiceNode>| {
+            node.bill();
+            (node.shared.meter.read(at), node.replicas().len())
+        };
+        self.nodes.values().map(of).collect()
+    }
+
+    /// The meter of a service.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn meter(&self, service: &str) -> Arc<Meter> {
+        Arc::clone(&self.nodes[service].shared.meter)
+    }
+
+    /// Calls sent to each replica of a service, and not answered.
+    #[cfg(test)]
+    pub(crate) fn sent(&self, service: &str) -> Vec<usize> {
+        self.nodes[service].sent()
+    }
+
+    /// The processors that each replica of a service asks for; none if it does not say.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn requested_cpu(&self, service: &str) -> Option<f64> {
+        self.nodes[service].shared.settings.snapshot().cpu.map(|cpu| cpu.requested)
+    }
+
+    /// The replicas of a service, as a controller sees them.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn seen(&self, service: &str) -> Vec<Seen> {
+        self.nodes[service].seen()
     }
 
     /// Puts new settings of one service in force: whole, and for all calls that enter from now on. The calls
@@ -193,16 +237,71 @@ impl Stack {
     ///
     /// If there is no such service: settings are checked before.
     pub fn set(&self, service: &str, settings: ServiceSettings) {
+        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.replace(service, settings);
+    }
+
+    /// [`Stack::set`], except that there are as many replicas as there were: how many there are is somebody
+    /// else's decision.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stack::set`].
+    pub fn set_all_but_replicas(&self, service: &str, settings: ServiceSettings) {
+        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let replicas = self.nodes[service].shared.settings.snapshot().replicas;
+        self.replace(service, ServiceSettings { replicas, ..settings });
+    }
+
+    fn replace(&self, service: &str, settings: ServiceSettings) {
         let node = &self.nodes[service];
         // As a file would say it, without what is absent: a policy that is added to the rig changes no log of a
         // scenario that has never heard of it.
         let text = serde_json::to_string(&settings).expect("settings are plain data");
         let key = name_key(service);
         self.world.record(EventKind::Setting, node.shared.number, key, mix(name_key(&text)));
-        let count = settings.replicas as usize;
-        node.shared.settings.publish(settings);
-        scale(node, &self.callees, &self.wiring, count);
+        self.publish(node, settings);
         node.refresh();
+    }
+
+    /// Brings a service to `count` replicas and leaves the rest of its settings as it is, as a controller does.
+    /// Returns how many there were.
+    ///
+    /// # Panics
+    ///
+    /// As [`Stack::set`].
+    pub fn scale(&self, service: &str, count: u32) -> u32 {
+        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = &self.nodes[service];
+        let settings = node.shared.settings.snapshot();
+        let before = settings.replicas;
+        if before != count {
+            let (from, to) = (u64::from(before), u64::from(count));
+            self.world.record(EventKind::Scaled, node.shared.number, from, to);
+            self.publish(node, ServiceSettings { replicas: count, ..(*settings).clone() });
+        }
+        before
+    }
+
+    /// Settings, and as many replicas as they say.
+    fn publish(&self, node: &Arc<ServiceNode>, settings: ServiceSettings) {
+        let (count, start_up) = (settings.replicas, settings.start_up.0);
+        node.shared.settings.publish(settings);
+        node.shared.meter.set_replicas(u64::from(count));
+        let mut make = |ordinal| replica(node, &self.callees, &self.wiring, ordinal);
+        node.scale(count as usize, start_up, &mut make);
+    }
+
+    /// `count` replicas of `service` lose what they are doing, and are started anew `away` later. Returns how many
+    /// there were to lose.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn lose(&self, service: &str, count: u32, away: Duration) -> usize {
+        let node = &self.nodes[service];
+        let start_up = node.shared.settings.snapshot().start_up.0;
+        node.lose(count as usize, away, start_up)
     }
 
     /// Trigger number `trigger` begins to disturb `service`.
@@ -268,9 +367,7 @@ impl Stack {
     /// Ends the stack for good: what is inside is lost, nobody gets in any more, and nothing of it goes on in
     /// the background. For a stack that another one takes the place of.
     pub fn retire(&self) {
-        for node in self.nodes.values() {
-            node.replicas().iter().for_each(|replica| replica.retire());
-        }
+        self.nodes.values().for_each(|node| node.retire());
         // Whoever waits at a closed door is let in, and finds that there is nobody.
         let active: Vec<usize> = self.active().keys().copied().collect();
         active.into_iter().for_each(|trigger| self.calm(trigger));
@@ -289,29 +386,36 @@ fn node(world: &Arc<World>, settings: &StackSettings, name: &str, meter: Arc<Met
         settings: Live::new(settings[name].clone()),
         disturbance: Live::new(Disturbance::default()),
         entry: number == 0,
+        pools: settings[name]
+            .callees()
+            .map(|callee| (callee.clone(), Arc::new(Gate::new(Rules::default()))))
+            .collect(),
     };
     Arc::new(ServiceNode::new(Arc::new(shared)))
 }
 
-/// Brings `node` to `count` replicas, each with edges of its own to the services it calls.
-fn scale(node: &ServiceNode, callees: &IndexMap<String, Callee>, wiring: &Wiring, count: usize) {
+/// The replica of this ordinal with edges of its own to the services it calls, and the way to it.
+fn replica(
+    node: &ServiceNode,
+    callees: &IndexMap<String, Callee>,
+    wiring: &Wiring,
+    ordinal: u32,
+) -> (Arc<Replica>, Line) {
     let shared = &node.shared;
-    shared.meter.set_replicas(count as u64);
-    node.scale(count, |ordinal| {
-        let settings = shared.settings.snapshot();
-        let edges = settings.callees().map(|callee| {
-            let surroundings = Surroundings {
-                world: Arc::clone(&shared.world),
-                meter: Arc::clone(&shared.meter),
-                subject: mix(shared.subject ^ name_key(callee).rotate_left(1)),
-                service: shared.number,
-            };
-            Edge::new(&surroundings, callees[callee].clone())
-        });
-        let replica = Replica::new(Arc::clone(shared), ordinal, edges.collect());
-        // Users are handed to the first service by the driver: there is no wire between them.
-        let line: Line =
-            if shared.entry { Arc::new(Door(Arc::clone(&replica))) } else { wiring(Arc::clone(&replica)) };
-        (replica, line)
+    let settings = shared.settings.snapshot();
+    let edges = settings.callees().map(|callee| {
+        let surroundings = Surroundings {
+            world: Arc::clone(&shared.world),
+            meter: Arc::clone(&shared.meter),
+            subject: mix(shared.subject ^ name_key(callee).rotate_left(1)),
+            service: shared.number,
+            pool: Arc::clone(&shared.pools[callee]),
+        };
+        Edge::new(&surroundings, callees[callee].clone())
     });
+    let replica = Replica::new(Arc::clone(shared), ordinal, edges.collect());
+    // Users are handed to the first service by the driver: there is no wire between them.
+    let line: Line =
+        if shared.entry { Arc::new(Door(Arc::clone(&replica))) } else { wiring(Arc::clone(&replica)) };
+    (replica, line)
 }

@@ -6,6 +6,8 @@
 //!
 //! Since all proceed at one speed, a single clock of work done serves for all: a piece is finished when that
 //! clock has advanced by its demand. One timer, for the earliest.
+//!
+//! Where somebody asks, it also counts what is computed, as a kernel's accounts of processor time do.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -61,6 +63,10 @@ struct State {
     contention: Contention,
     /// How many times slower than normal everything is.
     slow: f64,
+    /// The share of time in service that is computing; 0 where nobody asks.
+    computing: f64,
+    /// Nanoseconds computed since the start, by all pieces together.
+    computed: f64,
     /// Work that each piece in service has received since the clock was last zero, in nanoseconds.
     work: f64,
     updated: Time,
@@ -117,6 +123,8 @@ impl Processor {
             state: Mutex::new(State {
                 contention: Contention::default(),
                 slow: 1.0,
+                computing: 0.0,
+                computed: 0.0,
                 work: 0.0,
                 updated: Time::ZERO,
                 in_service: 0,
@@ -144,19 +152,28 @@ impl Processor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, this contention and this slow-down.
-    pub fn set_speed(&self, contention: Contention, slow: f64) {
+    /// From now on, this contention and this slow-down, and this share of time in service counts as computing.
+    pub fn set_speed(&self, contention: Contention, slow: f64, computing: f64) {
         let mut state = self.lock();
         state.advance(now());
         state.contention = contention;
         state.slow = slow;
+        state.computing = computing;
         self.arm(&state);
+    }
+
+    /// Nanoseconds computed until now, by all pieces together: waiting for one another is no computing, and a
+    /// machine that is slower computes for longer. Looking changes nothing, not even by rounding.
+    pub fn computed_ns(&self) -> f64 {
+        let state = self.lock();
+        state.computed + state.computes_in(now().since(state.updated).as_nanos() as f64)
     }
 
     /// Ends for good: whatever is in service, or comes later, is done at once.
     pub fn stop(&self) {
         self.lock().stopped = true;
-        self.alarm.set(Some(now()), Order::completion(self.key));
+        // An instant that has passed on every clock, and that is known on threads without one.
+        self.alarm.set(Some(Time::ZERO), Order::completion(self.key));
     }
 
     /// Works off `demand` nanoseconds of work. Dropping the future takes the work out of service.
@@ -218,9 +235,19 @@ impl State {
             self.work = 0.0;
             self.due.clear();
         } else {
-            self.work += at.since(self.updated).as_nanos() as f64 * self.speed();
+            let span = at.since(self.updated).as_nanos() as f64;
+            if self.computing > 0.0 {
+                self.computed += self.computes_in(span);
+            }
+            self.work += span * self.speed();
         }
         self.updated = self.updated.max(at);
+    }
+
+    /// What is computed in `span` nanoseconds with those in service now.
+    fn computes_in(&self, span: f64) -> f64 {
+        let busy = self.in_service as f64 * self.contention.speed(self.in_service.max(1));
+        span * busy * self.computing
     }
 
     /// The earliest entry must be of a piece still in service, or the timer would be set for nobody.

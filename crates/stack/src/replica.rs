@@ -4,9 +4,10 @@
 //! thread per request does, and the engine of a retry storm. So the work is a task of its own, and what the
 //! caller holds is a [`Ticket`] for its answer.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub disturbance: Live<Disturbance>,
     /// Users reach it: nobody can leave before it answers.
     pub entry: bool,
+    /// By the service that is called: connections of all replicas together, for pools that are shared.
+    pub pools: BTreeMap<String, Arc<Gate>>,
 }
 
 impl Shared {
@@ -69,6 +72,10 @@ pub struct Replica {
     concurrency: Arc<concurrency_limit::Limiter>,
     outflow: Outflow,
     down_until: AtomicU64,
+    /// Nanoseconds computed that the meter knows of.
+    billed: AtomicU64,
+    /// It gets no more calls, and goes when it has finished those it has.
+    leaving: AtomicBool,
 }
 
 impl Replica {
@@ -88,6 +95,8 @@ impl Replica {
             concurrency: concurrency_limit::Limiter::new(world, meter, key),
             outflow: Outflow::default(),
             down_until: AtomicU64::new(0),
+            billed: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
         };
         replica.refresh();
         Arc::new(replica)
@@ -109,10 +118,27 @@ impl Replica {
         });
         self.rate.changed(settings.door_rate_limit.as_ref());
         self.concurrency.changed(settings.door_concurrency_limit.as_ref());
-        self.processor.set_speed(settings.contention, disturbance.slow);
+        self.processor.set_speed(settings.contention, disturbance.slow, settings.computing());
         for edge in &self.edges {
             edge.changed(&settings.with);
         }
+    }
+
+    /// Nanoseconds that it has computed so far.
+    pub fn computed_ns(&self) -> f64 {
+        self.processor.computed_ns()
+    }
+
+    /// Tells the meter what was computed since it was last told.
+    pub fn bill(&self) {
+        let computed = self.processor.computed_ns() as u64;
+        let known = self.billed.swap(computed, Ordering::Relaxed);
+        self.shared.meter.add(Flow::CpuNanos, computed.saturating_sub(known));
+    }
+
+    /// It gets no more calls from now on.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// Everything inside is lost, and nobody gets in until `up_again`.
@@ -374,6 +400,18 @@ impl Replica {
             Err(_) => meter.count(Flow::Failed),
         }
         outcome
+    }
+}
+
+/// A replica that was one too many goes with its last call, and what runs in its background goes with it.
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if *self.leaving.get_mut() {
+            if self.shared.settings.snapshot().cpu.is_some() {
+                self.bill();
+            }
+            self.processor.stop();
+        }
     }
 }
 

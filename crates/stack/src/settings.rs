@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::processor::Contention;
+use crate::service::Balance;
 use crate::service_time::ServiceTime;
 
 /// The services of a stack by name. The first is the one that users reach.
@@ -29,6 +30,17 @@ pub struct ServiceSettings {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: u32,
+    /// How the replica for the next call is chosen: `round_robin`, `least_requests`, `power_of_two` or `random`.
+    /// One after the other if absent.
+    #[serde(default, skip_serializing_if = "Balance::is_default")]
+    pub balance: Balance,
+    /// How long a replica that is started, or was lost, takes until it takes calls, such as 30s. Those that are
+    /// there at the start are ready. At once if absent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start_up: Dur,
+    /// Processors: what a replica asks for, and how much of its own work is computing. Not counted if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
     /// Calls handled at a time by one replica; without a limit if absent. A worker that waits for another
     /// service is occupied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +104,9 @@ impl Default for ServiceSettings {
     fn default() -> ServiceSettings {
         ServiceSettings {
             replicas: 1,
+            balance: Balance::default(),
+            start_up: Dur::default(),
+            cpu: None,
             workers: None,
             queue: Queue::default(),
             service_time: None,
@@ -123,6 +138,9 @@ impl std::fmt::Debug for ServiceSettings {
         // By name and without `..`, so that no field is forgotten.
         let ServiceSettings {
             replicas,
+            balance,
+            start_up,
+            cpu,
             workers,
             queue,
             service_time,
@@ -144,6 +162,15 @@ impl std::fmt::Debug for ServiceSettings {
         let mut all = f.debug_struct("ServiceSettings");
         all.field("replicas", replicas).field("workers", workers).field("queue", queue);
         all.field("service_time", service_time);
+        if !balance.is_default() {
+            all.field("balance", balance);
+        }
+        if !is_zero(start_up) {
+            all.field("start_up", start_up);
+        }
+        if cpu.is_some() {
+            all.field("cpu", cpu);
+        }
         if !service_time_of.is_empty() {
             all.field("service_time_of", service_time_of);
         }
@@ -171,6 +198,32 @@ impl std::fmt::Debug for ServiceSettings {
 
 fn one() -> u32 {
     1
+}
+
+fn is_zero(dur: &Dur) -> bool {
+    dur.0.is_zero()
+}
+
+/// What a replica asks for, and what it computes. A piece of work takes one processor while it is in service, for
+/// the share of it that is computing. Waiting is none: for other services, for locks (`contention`), for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// Processors that one replica asks for, from 0.001 to 1000, such as 0.25. Nothing keeps it from using more,
+    /// up to one per worker: utilisation is a share of what was asked for, and may be far above 100 %.
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    pub requested: f64,
+    /// How much of the service time is computing. All of it if absent.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub computing: Share,
+}
+
+fn all() -> Share {
+    Share(1.0)
+}
+
+fn is_all(share: &Share) -> bool {
+    share.0 == 1.0
 }
 
 /// A request queue.
@@ -236,8 +289,11 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 18] = [
+    pub const FIELDS: [&'static str; 21] = [
         "replicas",
+        "balance",
+        "start_up",
+        "cpu",
         "workers",
         "queue",
         "service_time",
@@ -268,6 +324,12 @@ impl ServiceSettings {
         let instead = || self.route.get(class)?.get(&self.calls.names()[call]);
         let place = |name: &String| self.callees().position(|callee| callee == name);
         instead().and_then(place).unwrap_or(call)
+    }
+
+    /// The share of a piece of work in service that is counted as computing; none is where no processors are
+    /// asked for.
+    pub fn computing(&self) -> f64 {
+        self.cpu.map_or(0.0, |cpu| cpu.computing.0)
     }
 
     /// The classes that it names, each with the setting that does.
@@ -307,6 +369,15 @@ impl ServiceSettings {
         }
         for (class, takes) in &self.service_time_of {
             wrong.extend(under(&format!("service_time_of.{class}"), takes.check()));
+        }
+        if let Some(cpu) = &self.cpu {
+            if !(0.001..=1000.0).contains(&cpu.requested) {
+                let message = "a replica asks for 0.001 to 1000 processors";
+                wrong.push(Wrong::at("cpu.requested", message));
+            }
+            if self.service_time.is_none() && self.service_time_of.is_empty() {
+                wrong.push(Wrong::at("cpu", "it has no service_time: there is nothing to compute"));
+            }
         }
         wrong.extend(self.check_routes());
         for (name, value) in [("alpha", self.contention.alpha), ("beta", self.contention.beta)] {

@@ -5,9 +5,10 @@ use pumphandle_core::meter::{Flow, StockName};
 use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State};
 use crate::measure::Measured;
 use crate::outcome::{Judged, SeedOutcome};
+use crate::plan::REFERENCE;
 use crate::scenario::{Mode, Scenario};
 use crate::stats::{Decision, Estimate, NoEstimate, Region, clopper_pearson, decide, one_mean};
-use crate::verdict::{self, Is};
+use crate::verdict::{self, Arms, Is};
 
 /// How a claim came out.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +130,11 @@ fn on_verdict(
     confidence: f64,
 ) -> Finding {
     let refs = |arm: usize| measured.arms[arm].seeds.iter().collect::<Vec<_>>();
-    let ruling = verdict::rule(scenario.kind, mode, &refs(0), &refs(arm), confidence);
+    let reference = measured.find(REFERENCE).map(refs);
+    let (control, treatment) = (refs(0), refs(arm));
+    let declared = scenario.cost.is_some();
+    let case = Arms { control: &control, treatment: &treatment, reference: reference.as_deref(), declared };
+    let ruling = verdict::rule(scenario.kind, mode, &case, confidence);
     let decision = match ruling.is {
         Is::Undecided | Is::NotTested => Decision::Undecided,
         is if expected.contains(&is) => Decision::Held,
@@ -139,7 +144,8 @@ fn on_verdict(
     let cost = ruling.cost.map_or(String::new(), |cost| {
         let percent = |x: f64| x * 100.0;
         format!(
-            " (harm {:+.1} % [{:+.1}, {:+.1}])",
+            " ({} {:+.1} % [{:+.1}, {:+.1}])",
+            if scenario.cost.is_some() { "cost" } else { "harm" },
             percent(cost.mean),
             percent(cost.low),
             percent(cost.high)
@@ -215,6 +221,14 @@ pub fn value(seed: &SeedOutcome, measure: &Measure, at: Option<usize>) -> Option
         Quantity::StockPeak => peak().map(|(level, _)| level),
         Quantity::StockPeakAfterS => peak().map(|(_, after_s)| after_s),
         Quantity::WaitByStock => Some(seed.wait_s.get(&window)? / of_stock()?.clears_in_s?),
+        Quantity::FlowFirstAfterS => {
+            seed.first_flows.get(at?)?[Flow::from_name(measure.flow.as_ref()?)? as usize]
+        }
+        Quantity::Replicas => service().map(|it| it.replicas),
+        Quantity::ReplicasPeak => service().map(|it| it.replicas_peak),
+        Quantity::ReplicaSeconds => service().map(|it| it.replica_seconds),
+        Quantity::DirectionChangesPerHour => Some(service()?.flows[Flow::Turned as usize] * 3600.0),
+        Quantity::SettlesAfterS => service().map(|it| it.settles_after_s),
         Quantity::PatientShare => seed.patient_share.get(&window).copied(),
     }
 }

@@ -160,6 +160,20 @@ pub enum Quantity {
     WaitByStock,
     /// Answered correctly within `slo.patient`, per arrival, by due time.
     PatientShare,
+    /// Seconds from the start of the trigger to the end of the second in which a flow of a service was first above
+    /// zero from then on: of a loop that acts, when it began to. Of the whole run.
+    FlowFirstAfterS,
+    /// How many replicas of a service there are to be, in the mean.
+    Replicas,
+    /// The most replicas of a service that there are to be.
+    ReplicasPeak,
+    /// Replicas of a service times the seconds for which they are there, ready or not.
+    ReplicaSeconds,
+    /// How often per hour the number of a service's replicas changes in the other direction than the change before.
+    DirectionChangesPerHour,
+    /// Seconds from the start of the window until the number of a service's replicas has changed for the last time
+    /// in it; 0 if it does not change.
+    SettlesAfterS,
 }
 
 impl Quantity {
@@ -170,7 +184,7 @@ impl Quantity {
 
     /// Whether it is one of a flow.
     pub fn needs_flow(self) -> bool {
-        self == Quantity::FlowPerS
+        matches!(self, Quantity::FlowPerS | Quantity::FlowFirstAfterS)
     }
 
     /// Whether it is one of a stock.

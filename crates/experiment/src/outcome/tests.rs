@@ -12,6 +12,8 @@ fn timeline(end: usize) -> Timeline {
         bin: 5,
         slo: 3.0,
         spans: Vec::new(),
+        cost: (CostOf::HarmShare, 0),
+        settling: 0,
     }
 }
 

@@ -15,6 +15,7 @@ use pumphandle_stack::Stack;
 
 use crate::plan::{Action, ArmPlan, spikes};
 use crate::run::rows::{Rows, sample};
+use crate::scaling::Controllers;
 use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
 use crate::stocks;
@@ -99,7 +100,9 @@ pub async fn conduct(
     let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
     time::spawn("the sampler", sample(Arc::clone(&stack), empty, seconds, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
-    time::spawn("the timeline", timeline(scenario, arm, Arc::clone(&stack), Arc::clone(&before_pull)));
+    let controllers = Controllers::start(&arm.autoscalers, &stack);
+    let acting = timeline(scenario, arm, Arc::clone(&stack), controllers, Arc::clone(&before_pull));
+    time::spawn("the timeline", acting);
     let ended = either(stopped, async {
         time::sleep_until(end, Order::sample(2)).await;
         driver::drain(&ledger, end + rest).await;
@@ -109,7 +112,8 @@ pub async fn conduct(
     let mut wrong_accounts = audit(&stack);
     let attempts = attempts(&stack);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
-    wrong_accounts.extend(stocks::wrong(arm.settings.keys().map(String::as_str), &rows));
+    let services = arm.settings.iter().map(|(name, settings)| (name.as_str(), settings.replicas));
+    wrong_accounts.extend(stocks::wrong(services, &rows));
     let events_before_pull = std::mem::take(&mut *before_pull.lock().unwrap_or_else(PoisonError::into_inner));
     SeedRun {
         tally: ledger.close(closed_at),
@@ -156,6 +160,7 @@ fn timeline(
     scenario: &Scenario,
     arm: &ArmPlan,
     stack: Arc<Stack>,
+    controllers: Controllers,
     before_pull: Arc<Mutex<(u64, String)>>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let mut all: Vec<(Duration, u8, Happening)> = Vec::new();
@@ -180,12 +185,19 @@ fn timeline(
                     stack.disturb(i, &service, disturbance)
                 }
                 Happening::Begin(_, Act::Restart(service, down)) => stack.restart(&service, down),
+                Happening::Begin(_, Act::Lose(service, count, away)) => {
+                    stack.lose(&service, count, away);
+                }
                 Happening::Begin(_, Act::Spike(_)) => {}
                 Happening::End(i) => stack.calm(i),
                 Happening::Pull => {
                     *before_pull.lock().unwrap_or_else(PoisonError::into_inner) = stack.world().log.digest();
                 }
                 Happening::Do(Action::Set(service, settings)) => stack.set(&service, *settings),
+                Happening::Do(Action::SetAllButReplicas(service, settings)) => {
+                    stack.set_all_but_replicas(&service, *settings);
+                }
+                Happening::Do(Action::SetAutoscaler(name, settings)) => controllers.set(&name, *settings),
                 Happening::Do(Action::Restart(services, down)) => {
                     services.iter().for_each(|service| stack.restart(service, down));
                 }

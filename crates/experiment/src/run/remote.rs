@@ -144,6 +144,16 @@ pub fn run_against(
     tell: &Tell,
 ) -> Result<(Vec<SeedRun>, Health), Vec<String>> {
     let system = |error: std::io::Error| vec![error.to_string()];
+    let scales = arms.iter().any(|arm| {
+        let later =
+            |(_, action): &(Duration, plan::Action)| matches!(action, plan::Action::SetAutoscaler(..));
+        arm.autoscalers.values().any(|it| it.enabled) || arm.actions.iter().any(later)
+    });
+    if scales {
+        let message = "autoscalers act on services of the run's own process: a stack of processes is scaled by \
+                       whatever runs it. Leave out --stack, or switch them off (--set autoscalers.NAME.enabled=false)";
+        return Err(vec![message.to_owned()]);
+    }
     // Before the clock of the run begins: a reset takes as long as the slowest service.
     let before = Origin::after(Duration::ZERO);
     before.enter();
@@ -323,6 +333,11 @@ fn timeline(scenario: &Scenario, arm: &ArmPlan) -> Vec<(Duration, String, Wish)>
         match trigger.act() {
             Act::Spike(_) => {}
             Act::Restart(_, down) => all.push((trigger.from.0, 1, service, Wish::Restart(Dur(down)))),
+            Act::Lose(..) => {
+                // Its `for` is how long they are away: nothing has to be ended.
+                let lose = json!({ "trigger": trigger.trigger, "do": trigger.does, "for": trigger.lasts });
+                all.push((trigger.from.0, 1, service, Wish::Begin(lose)));
+            }
             Act::Disturb(..) => {
                 let begin = json!({ "trigger": trigger.trigger, "do": trigger.does });
                 all.push((trigger.from.0, 1, service.clone(), Wish::Begin(begin)));

@@ -87,7 +87,7 @@ impl Series {
                 left: of(2).sum::<u64>() as f64 / n,
                 level: of(0).next_back().unwrap_or(0) as f64 / n,
                 highest: of(0).max().unwrap_or(0) as f64 / n,
-                limit: limit(StockName::ALL[at], &settings[i]).map(|limit| limit as f64),
+                limit: self.limit(StockName::ALL[at], i, settings),
             })
         };
         let all = settings.keys().enumerate().flat_map(|(i, name)| (0..STOCKS).map(move |at| (i, name, at)));
@@ -117,6 +117,14 @@ impl Series {
             levels: StockName::ALL.iter().enumerate().map(|(at, &name)| (name, level(at))).collect(),
             flows: Flow::ALL.iter().enumerate().map(|(at, &name)| (name, flow(at))).collect(),
         }
+    }
+
+    /// The most that a stock can hold; none where the number of replicas, and with it the limit, changes.
+    fn limit(&self, stock: StockName, i: usize, settings: &StackSettings) -> Option<f64> {
+        let mut replicas = self.rows.iter().map(|row| row[i].replicas);
+        let first = replicas.next();
+        let changes = replicas.any(|replicas| Some(replicas) != first);
+        limit(stock, &settings[i]).filter(|_| !changes).map(|limit| limit as f64)
     }
 
     fn band(&self, count: fn(&Second) -> u32) -> Band {
@@ -153,7 +161,7 @@ impl Series {
         };
         let used = |at: usize| self.rows.iter().any(|row| row[i].stocks[at][1] > 0);
         let stocks = StockName::ALL.iter().enumerate().filter(|(at, _)| used(*at)).map(|(at, &name)| {
-            let limit = limit(name, &settings[i]).map(|limit| limit as f64);
+            let limit = self.limit(name, i, settings);
             let [level, inflow, outflow] = [0, 1, 2].map(|part| column(&|sum| sum.stocks[at][part]));
             (name.name().to_owned(), StockSeries { level, inflow, outflow, limit })
         });
@@ -195,7 +203,11 @@ pub fn limit(stock: StockName, settings: &pumphandle_stack::ServiceSettings) -> 
         }
         _ => None,
     }?;
-    Some(each * settings.replicas as usize)
+    let shared = settings.with.pool.as_ref().is_some_and(|pool| pool.shared);
+    match stock {
+        StockName::PoolActive | StockName::PoolWaiting if shared => Some(each),
+        _ => Some(each * settings.replicas as usize),
+    }
 }
 
 fn band(seeds: &[Vec<f64>]) -> Band {

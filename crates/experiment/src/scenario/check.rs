@@ -8,13 +8,15 @@ use pumphandle_core::meter::{Flow, StockName};
 use pumphandle_stack::ServiceSettings;
 use pumphandle_stack::settings::{StackSettings, callees_first, check_graph};
 
-use super::paths::{self, Sentence, below, unknown};
+use super::knobs;
+use super::paths::{Sentence, below, unknown};
 use crate::claims::{ClaimBody, ComesBack, Measure, Quantity, State, Window};
 use crate::document::{Document, Part, Path, Problem, Problems};
 use crate::loops::{Phase, nudges};
+use crate::plan::REFERENCE;
 use crate::scenario::levers::{Kill, Lever, Restart};
 use crate::scenario::triggers::Does;
-use crate::scenario::{Kind, Mode, Scenario, loops};
+use crate::scenario::{Kind, Mode, Reference, Scenario, autoscalers, loops};
 
 /// The most services of one stack: the event log numbers them in one byte.
 pub const MAX_SERVICES: usize = 100;
@@ -44,6 +46,13 @@ pub fn check_in(scenario: &Scenario, document: &Document) -> Problems {
             changes(scenario, it, &place(["levers", name]), document, &mut problems);
         }
     }
+    if services_are_right {
+        autoscalers::check(&scenario.autoscalers, &scenario.services, &mut problems);
+        if let Some(reference) = &scenario.reference {
+            is_set(scenario, reference, document, &mut problems);
+        }
+    }
+    cost(scenario, &mut problems);
     all_levers(scenario, &mut problems);
     loops::check(scenario, services_are_right, &mut problems);
     claims(scenario, &mut problems);
@@ -83,6 +92,9 @@ fn services(scenario: &Scenario, problems: &mut Problems) {
     for (name, service) in services {
         if !is_name(name) {
             problems.at_key(&root.join(name), NAMES);
+        }
+        if name == autoscalers::PREFIX {
+            problems.at_key(&root.join(name), "paths that begin like this are those of autoscalers");
         }
         for wrong in service.check() {
             problems.at_value(&below(root.join(name), &wrong.path), wrong.message);
@@ -237,6 +249,7 @@ fn does(scenario: &Scenario, does: &Does, place: &Path, service: Option<&str>, p
         Does::Hang(it) => ("hang", (it.share.0 == 0.0).then_some(("share", "0"))),
         Does::LoseCapacity(it) => ("lose_capacity", (it.share.0 == 0.0).then_some(("share", "0"))),
         Does::TrafficSpike(it) => ("traffic_spike", (it.factor == 1.0).then_some(("factor", "1"))),
+        Does::LoseReplicas(_) => ("lose_replicas", None),
         Does::Outage(_) => ("outage", None),
         Does::Restart(_) => ("restart", None),
     };
@@ -271,6 +284,8 @@ fn lever(scenario: &Scenario, name: &str, lever: &Lever, problems: &mut Problems
     let at = place(["levers", name]);
     if name == "control" {
         problems.at_key(&at, "a lever cannot be called `control`: that is the arm without one");
+    } else if name == REFERENCE {
+        problems.at_key(&at, "a lever cannot be called `reference`: that is the arm without the defect");
     } else if !is_name(name) {
         problems.at_key(&at, NAMES);
     }
@@ -343,10 +358,12 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
     let acts = lever.restart.is_some() || lever.kill.is_some();
     let steps = std::iter::once((at.join("set"), &lever.set, acts)).chain(later);
     let mut now = scenario.services.clone();
+    let mut controllers = scenario.autoscalers.clone();
     let mut all_right = true;
     for (place, set, acts) in steps {
         let before = now.clone();
-        if let Err(wrong) = paths::set_all_of(&mut now, set, document, &place) {
+        let controllers_before = controllers.clone();
+        if let Err(wrong) = knobs::set_all_of(&mut now, &mut controllers, set, document, &place) {
             problems.extend(wrong);
             all_right = false;
         }
@@ -359,12 +376,51 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
             }
         }
         // Only of a step that does nothing at all: a change may spell out what is so already.
-        if all_right && !acts && now == before {
+        if all_right && !acts && now == before && controllers == controllers_before {
             for path in set.keys() {
-                let message = format!("this changes nothing: it is {} already", paths::show(&now, path));
+                let is = knobs::show(&now, &controllers, path);
+                let message = format!("this changes nothing: it is {is} already");
                 problems.at_value(&place.join(path), message);
             }
         }
+    }
+}
+
+/// Whether what the reference sets can be set.
+fn is_set(scenario: &Scenario, reference: &Reference, document: &Document, problems: &mut Problems) {
+    let place = place(["reference", "set"]);
+    let (mut services, mut controllers) = (scenario.services.clone(), scenario.autoscalers.clone());
+    if let Err(wrong) = knobs::set_all_of(&mut services, &mut controllers, &reference.set, document, &place) {
+        problems.extend(wrong);
+    } else if services == scenario.services && controllers == scenario.autoscalers {
+        problems.at_value(&place, "this changes nothing: the reference is the control");
+    }
+}
+
+fn cost(scenario: &Scenario, problems: &mut Problems) {
+    for (field, said) in [
+        ("cost", scenario.cost.is_some()),
+        ("settling", scenario.settling.is_some()),
+        ("reference", scenario.reference.is_some()),
+    ] {
+        if said && scenario.kind == Kind::Pulse {
+            let message = "levers against a pulse are judged by recovery and harm";
+            problems.at_key(&place([field]), message).help("this is for the other kinds of incident");
+        }
+    }
+    if let Some(settling) = scenario.settling.filter(|settling| *settling >= scenario.duration) {
+        let message = format!("at {settling} the run of {} is over", scenario.duration);
+        problems.at_value(&place(["settling"]), message);
+    }
+    let Some(cost) = &scenario.cost else { return };
+    let at = place(["cost"]);
+    match (&cost.service, cost.of.needs_service()) {
+        (None, true) => drop(problems.at_value(&at.join("of"), "of which service? add `service`")),
+        (Some(_), false) => drop(problems.at_key(&at.join("service"), "this is measured of users")),
+        (Some(name), true) if !scenario.services.contains_key(name) => {
+            report(problems, at.join("service"), Part::Value, no_service(scenario, name));
+        }
+        _ => {}
     }
 }
 
@@ -411,6 +467,8 @@ fn one_claim(scenario: &Scenario, claim: &ClaimBody, place: &Path, problems: &mu
     arm(scenario, &claim.arm, &place.join("arm"), problems);
     if claim.arm == "control" && !claim.verdict.is_empty() {
         problems.at_key(&place.join("verdict"), "verdicts are of levers; the control has a `state`");
+    } else if claim.arm == REFERENCE && !claim.verdict.is_empty() {
+        problems.at_key(&place.join("verdict"), "verdicts are of levers; the reference is what they aim at");
     }
     let about_recovery = [
         ("state", claim.state.is_some()),
@@ -466,7 +524,7 @@ fn one_loop(scenario: &Scenario, claim: &ComesBack, place: &Path, problems: &mut
 }
 
 fn arm(scenario: &Scenario, arm: &str, place: &Path, problems: &mut Problems) {
-    if arm == "control" {
+    if arm == "control" || arm == REFERENCE && scenario.reference.is_some() {
         return;
     }
     let (lever, mode) = match arm.strip_suffix("@start") {

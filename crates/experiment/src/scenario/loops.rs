@@ -90,7 +90,7 @@ impl Source {
     /// In what its changes are counted.
     pub fn unit(self) -> &'static str {
         match self {
-            Source::Flow(_, Flow::BusyNanos | Flow::WastedNanos) => "ns",
+            Source::Flow(_, Flow::BusyNanos | Flow::WastedNanos | Flow::CpuNanos) => "ns",
             Source::Flow(..) => "",
             Source::Level(..) => "item s",
             Source::Time(..) => "s",

@@ -1,7 +1,9 @@
 //! One incident file: what can be written in it. Everything here is shape and documentation (the JSON Schema
 //! is made from it); what the shape cannot refuse is refused in [`check`].
 
+pub mod autoscalers;
 pub mod check;
+pub mod knobs;
 pub mod levers;
 pub mod loops;
 pub mod overrides;
@@ -24,6 +26,7 @@ pub use loops::Loop;
 pub use triggers::Trigger;
 
 use crate::claims::ClaimBody;
+use crate::scenario::autoscalers::Autoscalers;
 
 /// One incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +52,9 @@ pub struct Scenario {
     pub load: Load,
     /// The services by name; users reach the first.
     pub services: StackSettings,
+    /// Controllers of numbers of replicas, by name. None if absent.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub autoscalers: Autoscalers,
     /// What happens to them. Nothing if absent.
     #[serde(default)]
     pub timeline: Vec<Trigger>,
@@ -62,6 +68,18 @@ pub struct Scenario {
     /// if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_to_work: Option<String>,
+    /// The scenario without its defect, from the start: what is possible. Levers are judged by how much of the way
+    /// there they go. They are judged against the control alone if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// What levers are judged by, where it is not harm: not for a pulse. The share of users without a good answer
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// Nothing counts before this time, in a scenario without a trigger: it takes so long until its state is its
+    /// own, such as 300s. Everything counts if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settling: Option<Dur>,
     /// The causal loops of the incident, by name. None if absent.
     #[serde(default)]
     pub loops: IndexMap<String, Loop>,
@@ -73,6 +91,56 @@ pub struct Scenario {
     /// Sentences that are measured again by every check, each with what it says. None if absent.
     #[serde(default)]
     pub claims: Vec<IndexMap<String, ClaimBody>>,
+}
+
+/// The scenario without its defect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// What is different, in a few words.
+    pub title: String,
+    /// Settings that differ, by path as in levers.
+    pub set: IndexMap<String, serde_json::Value>,
+}
+
+/// What levers are judged by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Which quantity: less of it is better.
+    pub of: CostOf,
+    /// Of which service. Of users if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+}
+
+/// A quantity of which less is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "cost")]
+pub enum CostOf {
+    /// Users without a good answer, as a share of all.
+    HarmShare,
+    /// How often per hour the number of a service's replicas changed in the other direction than the change before.
+    DirectionChangesPerHour,
+    /// Replicas of a service times the seconds for which they were there, ready or not.
+    ReplicaSeconds,
+}
+
+impl CostOf {
+    /// Whether it is one of a service.
+    pub fn needs_service(self) -> bool {
+        self != CostOf::HarmShare
+    }
+
+    /// As written.
+    pub fn name(self) -> &'static str {
+        match self {
+            CostOf::HarmShare => "harm_share",
+            CostOf::DirectionChangesPerHour => "direction_changes_per_hour",
+            CostOf::ReplicaSeconds => "replica_seconds",
+        }
+    }
 }
 
 /// What sort of incident it is.
@@ -123,6 +191,12 @@ impl Scenario {
         Some((from, ends.and_then(|ends| ends.into_iter().max())))
     }
 
+    /// What levers are judged by, and the place of the service of which it is measured.
+    pub fn cost(&self) -> (CostOf, usize) {
+        let service = |cost: &Cost| self.services.get_index_of(cost.service.as_deref()?);
+        self.cost.as_ref().map_or((CostOf::HarmShare, 0), |cost| (cost.of, service(cost).unwrap_or(0)))
+    }
+
     /// The names of the classes of requests, in their order.
     pub fn class_names(&self) -> Vec<String> {
         self.load.classes.keys().cloned().collect()
@@ -130,7 +204,8 @@ impl Scenario {
 
     /// Width of the bins by which good shares are judged, in whole seconds: at least 5 s and 200 arrivals.
     pub fn bin_s(&self) -> usize {
-        let arrivals = self.load.base_rate().filter(|&rate| rate > 0.0).map_or(0.0, |rate| 200.0 / rate);
+        let arrivals =
+            self.load.mean_rate(self.duration.0).filter(|&rate| rate > 0.0).map_or(0.0, |rate| 200.0 / rate);
         (arrivals.ceil() as usize).max(5)
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::document::{Document, Problem, Problems, suggest};
 use crate::scenario::schema::{formats, schema};
-use crate::scenario::{Scenario, paths};
+use crate::scenario::{Scenario, autoscalers, knobs, paths};
 
 /// Applies `PATH=VALUE`. The result has to be checked again.
 ///
@@ -17,6 +17,13 @@ pub fn apply(scenario: &mut Scenario, assignment: &str) -> Result<(), String> {
     let first = path.split('.').next().unwrap_or_default();
     if scenario.services.contains_key(first) {
         return paths::set(&mut scenario.services, path, &value).map(drop);
+    }
+    if autoscalers::is_path(path) {
+        let changes = [(path.to_owned(), value)].into();
+        let changed = knobs::set_all(&mut scenario.services, &mut scenario.autoscalers, &changes);
+        return changed
+            .map(drop)
+            .map_err(|problems| problems.iter().map(|it| it.message.clone()).collect::<Vec<_>>().join("; "));
     }
     let mut tree = serde_json::to_value(&*scenario).expect("a scenario is plain data");
     put(&mut tree, path, value)?;

@@ -99,7 +99,18 @@ fn policies_apart(mut problems: Problems) -> Problems {
 }
 
 /// The parts of a scenario in which every number is somebody's decision.
-const DECIDED: [&str; 7] = ["slo", "duration", "pull", "load", "services", "timeline", "levers"];
+const DECIDED: [&str; 10] = [
+    "slo",
+    "duration",
+    "pull",
+    "load",
+    "services",
+    "autoscalers",
+    "reference",
+    "settling",
+    "timeline",
+    "levers",
+];
 
 /// The numbers of a scenario file that carry no `# why:`. The project's own scenarios must have none: a
 /// number without a reason cannot be told from one that was tuned until the story came out right.

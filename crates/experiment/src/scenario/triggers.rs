@@ -22,8 +22,8 @@ pub struct Trigger {
     /// How long it lasts, such as 30s; it does not end if absent.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Dur>,
-    /// What it does: one of slow_down, add_latency, errors, hang, lose_capacity, outage, traffic_spike and
-    /// restart.
+    /// What it does: one of slow_down, add_latency, errors, hang, lose_capacity, lose_replicas, outage,
+    /// traffic_spike and restart.
     #[serde(rename = "do")]
     pub does: Does,
 }
@@ -43,6 +43,9 @@ pub enum Does {
     Hang(SomeCalls),
     /// A service loses a share of its workers.
     LoseCapacity(LoseCapacity),
+    /// Replicas of a service are killed: all that is inside of them is lost. They are started anew when it ends, and
+    /// take calls after the service's `start_up`.
+    LoseReplicas(LoseReplicas),
     /// A service holds all calls at its door and lets them in at once when it ends.
     Outage(Outage),
     /// More users arrive.
@@ -92,6 +95,17 @@ pub struct LoseCapacity {
     pub share: Share,
 }
 
+/// Replicas of a service are killed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoseReplicas {
+    /// Which service.
+    pub service: String,
+    /// How many of those that take calls, from 1 to 1000; all if there are fewer.
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: u32,
+}
+
 /// A service is away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +130,8 @@ pub enum Act {
     Disturb(String, Disturbance),
     /// By restarting a service at its start.
     Restart(String, Duration),
+    /// By killing some of a service's replicas at its start.
+    Lose(String, u32, Duration),
     /// By changing the arrival plan.
     Spike(Spike),
 }
@@ -131,6 +147,8 @@ pub enum Effect {
     Exhausted(String, f64),
     /// At least this many times the arrivals of before.
     MoreArrivals(f64),
+    /// A replica of the service took no calls any more.
+    FewerReplicas(String),
 }
 
 /// Half of what a slow-down should do: the rest of the time in service may be waiting for others. One that
@@ -152,6 +170,7 @@ impl Trigger {
             Does::AddLatency(it) => Some(&it.service),
             Does::Errors(it) | Does::Hang(it) => Some(&it.service),
             Does::LoseCapacity(it) => Some(&it.service),
+            Does::LoseReplicas(it) => Some(&it.service),
             Does::Outage(it) | Does::Restart(it) => Some(&it.service),
             Does::TrafficSpike(_) => None,
         }
@@ -176,6 +195,10 @@ impl Trigger {
             Does::Restart(it) => {
                 Act::Restart(it.service.clone(), self.lasts.map_or(Duration::ZERO, |lasts| lasts.0))
             }
+            Does::LoseReplicas(it) => {
+                let away = self.lasts.map_or(Duration::ZERO, |lasts| lasts.0);
+                Act::Lose(it.service.clone(), it.replicas, away)
+            }
             Does::TrafficSpike(it) => {
                 let from = Time::ZERO + self.from.0;
                 let to = self.lasts.map_or(Time::MAX, |lasts| from + lasts.0);
@@ -193,6 +216,7 @@ impl Trigger {
             Does::Outage(it) => Effect::Counted(it.service.clone(), Flow::Disturbed),
             Does::LoseCapacity(it) => Effect::Exhausted(it.service.clone(), 1.0 - it.share.0),
             Does::Restart(it) => Effect::Counted(it.service.clone(), Flow::Disconnected),
+            Does::LoseReplicas(it) => Effect::FewerReplicas(it.service.clone()),
             Does::TrafficSpike(it) => Effect::MoreArrivals(1.0 + (it.factor - 1.0) / 2.0),
         }
     }
@@ -205,6 +229,7 @@ impl Trigger {
             Does::Errors(it) => format!("{}% of calls to {} fail", it.share.0 * 100.0, it.service),
             Does::Hang(it) => format!("{}% of calls to {} hang", it.share.0 * 100.0, it.service),
             Does::LoseCapacity(it) => format!("{} loses {}% of its workers", it.service, it.share.0 * 100.0),
+            Does::LoseReplicas(it) => format!("{} replicas of {} are killed", it.replicas, it.service),
             Does::Outage(it) => format!("{} holds all calls", it.service),
             Does::Restart(it) => format!("{} restarts", it.service),
             Does::TrafficSpike(it) => format!("{}x the arrivals", it.factor),

@@ -47,6 +47,7 @@ impl Variant {
         let mut arms = Vec::new();
         if !matches!(reach, Reach::Lever(_)) {
             arms.push(Measured::of(plan::control(&scenario)));
+            arms.extend(plan::reference(&scenario).map(Measured::of));
         }
         for mode in [Mode::Pulled, Mode::Standing] {
             let read = scenario.levers.iter().filter(|(name, lever)| {
@@ -88,23 +89,42 @@ impl Variant {
         self.arms.iter().all(|arm| arm.seeds.len() == seeds || !arm.reasons.is_empty())
     }
 
-    /// The verdict of every arm, against `control`.
-    fn verdicts(&self, control: &Measured, reasons: &[String]) -> IndexMap<String, Is> {
+    /// Its arm without the defect, if it was run.
+    fn reference(&self) -> Option<&Measured> {
+        self.arms.iter().find(|arm| arm.plan.name == plan::REFERENCE)
+    }
+
+    /// The verdict of every arm, against `control`, on the way to `reference`.
+    fn verdicts(
+        &self,
+        control: &Measured,
+        reference: Option<&Measured>,
+        reasons: &[String],
+    ) -> IndexMap<String, Is> {
         let treatments = self.arms.iter().filter(|arm| arm.plan.lever.is_some());
         treatments
             .map(|arm| {
                 let valid = reasons.is_empty() && arm.reasons.is_empty();
-                let is = if valid { self.rule(control, arm) } else { Is::NotTested };
+                let is = if valid { self.rule(control, reference, arm) } else { Is::NotTested };
                 (arm.plan.name.clone(), is)
             })
             .collect()
     }
 
-    fn rule(&self, control: &Measured, arm: &Measured) -> Is {
-        let control: Vec<&SeedOutcome> = control.seeds.iter().collect();
-        let treatment: Vec<&SeedOutcome> = arm.seeds.iter().collect();
+    fn rule(&self, control: &Measured, reference: Option<&Measured>, arm: &Measured) -> Is {
+        let refs = |of: &'_ Measured| -> Vec<SeedOutcome> { of.seeds.clone() };
+        let (control, treatment, reference) = (refs(control), refs(arm), reference.map(refs));
+        let (control, treatment): (Vec<_>, Vec<_>) = (control.iter().collect(), treatment.iter().collect());
+        let reference: Option<Vec<&SeedOutcome>> = reference.as_ref().map(|all| all.iter().collect());
         let mode = arm.plan.mode.unwrap_or(Mode::Pulled);
-        verdict::rule(self.scenario.kind, mode, &control, &treatment, SHOWN).is
+        let declared = self.scenario.cost.is_some();
+        let arms = verdict::Arms {
+            control: &control,
+            treatment: &treatment,
+            reference: reference.as_deref(),
+            declared,
+        };
+        verdict::rule(self.scenario.kind, mode, &arms, SHOWN).is
     }
 }
 
@@ -202,7 +222,7 @@ pub fn measure(mut planned: Planned, about: About, how: &How<'_>, done: impl FnM
     let base_reasons = planned.base.reasons();
     let control = planned.base.control().expect("the base is run as a whole");
     let base = if planned.base.is_whole(n) {
-        planned.base.verdicts(control, &base_reasons)
+        planned.base.verdicts(control, planned.base.reference(), &base_reasons)
     } else {
         IndexMap::new()
     };
@@ -212,7 +232,8 @@ pub fn measure(mut planned: Planned, about: About, how: &How<'_>, done: impl FnM
         let whole = variants.iter().filter(|(_, variant)| variant.is_whole(n) && !base.is_empty());
         let variations: Vec<Variation> = whole
             .map(|(value, variant)| {
-                compare(value, variant, control, &base_reasons, &base, base_end.as_deref())
+                let base_of = (control, planned.base.reference());
+                compare(value, variant, base_of, &base_reasons, &base, base_end.as_deref())
             })
             .collect();
         if !variations.is_empty() {
@@ -250,7 +271,7 @@ pub fn measure(mut planned: Planned, about: About, how: &How<'_>, done: impl FnM
 fn compare(
     value: &str,
     variant: &Variant,
-    base_control: &Measured,
+    (base_control, base_reference): (&Measured, Option<&Measured>),
     base_reasons: &[String],
     base: &IndexMap<String, Is>,
     base_end: Option<&str>,
@@ -258,7 +279,8 @@ fn compare(
     // A control that cannot read the number is the one of the file as it is.
     let control = variant.control().unwrap_or(base_control);
     let reasons = if variant.control().is_some() { variant.reasons() } else { base_reasons.to_vec() };
-    let verdicts = variant.verdicts(control, &reasons);
+    let reference = if variant.control().is_some() { variant.reference() } else { base_reference };
+    let verdicts = variant.verdicts(control, reference, &reasons);
     let end = variant.end();
     let mut flips = Vec::new();
     let mut undecided = Vec::new();
@@ -323,7 +345,7 @@ fn one(variant: &Variant, arm: usize, seed: u64) -> (Option<SeedOutcome>, Vec<St
     match run_one(&variant.scenario, &Job { arm: plan, seed, keep_events: false }) {
         Ok(run) => {
             let mut reasons = validity::of_arm(&run);
-            if plan.lever.is_none() {
+            if plan.lever.is_none() && plan.name != plan::REFERENCE {
                 reasons.extend(validity::of_control(&variant.scenario, &variant.timeline, &run));
             }
             (Some(judge(&variant.timeline, &run)), reasons)

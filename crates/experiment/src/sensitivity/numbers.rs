@@ -12,7 +12,18 @@ use crate::scenario::{Scenario, check};
 pub const BY: f64 = 0.25;
 
 /// The parts of a scenario in which numbers are somebody's decision.
-const PARTS: [&str; 7] = ["slo", "duration", "pull", "load", "services", "timeline", "levers"];
+const PARTS: [&str; 10] = [
+    "slo",
+    "duration",
+    "pull",
+    "load",
+    "services",
+    "autoscalers",
+    "reference",
+    "settling",
+    "timeline",
+    "levers",
+];
 
 /// Which numbers are varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

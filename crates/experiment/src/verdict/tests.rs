@@ -20,6 +20,7 @@ fn healthy() -> Judged {
         metastable: false,
         healthy_outside: 1.0,
         last_minute: 1.0,
+        cost: 0.0,
     }
 }
 
@@ -55,6 +56,7 @@ fn seed(judged: Judged) -> SeedOutcome {
         wait_s: BTreeMap::new(),
         services: Vec::new(),
         peaks: Vec::new(),
+        first_flows: Vec::new(),
     }
 }
 
@@ -69,7 +71,14 @@ fn ruled(kind: Kind, mode: Mode, control: &[SeedOutcome], treatment: &[SeedOutco
         all.to_vec()
     };
     let (control, treatment) = (refs("control", control), refs("treatment", treatment));
-    rule(kind, mode, &control.iter().collect::<Vec<_>>(), &treatment.iter().collect::<Vec<_>>(), 0.95).is
+    let (control, treatment): (Vec<_>, Vec<_>) = (control.iter().collect(), treatment.iter().collect());
+    rule(
+        kind,
+        mode,
+        &Arms { control: &control, treatment: &treatment, reference: None, declared: false },
+        0.95,
+    )
+    .is
 }
 
 fn pulled(control: &[SeedOutcome], treatment: &[SeedOutcome]) -> Is {
@@ -182,13 +191,9 @@ fn fallbacks_that_would_change_the_verdict_are_marked() {
     for seed in &mut treatment {
         seed.pulled_degraded = Judged { harm_share: 0.05, recovery_s: Some(10.0), ..healthy() };
     }
-    let ruling = rule(
-        Kind::Pulse,
-        Mode::Pulled,
-        &control.iter().collect::<Vec<_>>(),
-        &treatment.iter().collect::<Vec<_>>(),
-        0.95,
-    );
+    let (control, treatment): (Vec<_>, Vec<_>) = (control.iter().collect(), treatment.iter().collect());
+    let arms = Arms { control: &control, treatment: &treatment, reference: None, declared: false };
+    let ruling = rule(Kind::Pulse, Mode::Pulled, &arms, 0.95);
     assert_eq!((ruling.is, ruling.by_degrading), (Is::NoEffect, true));
 }
 
@@ -231,4 +236,44 @@ proptest! {
         let is = ruled(kind, mode, &all, &all);
         prop_assert!(matches!(is, Is::NoEffect | Is::NotTested), "{is:?}");
     }
+}
+
+/// A regime judged by a declared cost, on the way to a reference.
+fn by_cost(mode: Mode, [control, treatment, reference]: [&[SeedOutcome]; 3]) -> Is {
+    fn refs(all: &[SeedOutcome]) -> Vec<&SeedOutcome> {
+        all.iter().collect()
+    }
+    let (control, treatment, reference) = (refs(control), refs(treatment), refs(reference));
+    let arms = Arms { control: &control, treatment: &treatment, reference: Some(&reference), declared: true };
+    rule(Kind::Regime, mode, &arms, 0.95).is
+}
+
+fn costing(cost: f64) -> Vec<SeedOutcome> {
+    seeds(|i| Judged { cost: cost + wiggle(i), ..healthy() })
+}
+
+#[test]
+fn a_declared_cost_is_counted_from_the_reference_and_not_from_nothing() {
+    let (control, reference) = (costing(24.0), costing(20.0));
+    // 22 is a twelfth less than 24, and half of the way to 20.
+    assert_eq!(by_cost(Mode::Pulled, [&control, &costing(22.0), &reference]), Is::Eases);
+    assert_eq!(by_cost(Mode::Pulled, [&control, &costing(22.0), &costing(0.0)]), Is::NoEffect);
+    assert_eq!(by_cost(Mode::Pulled, [&control, &costing(25.0), &reference]), Is::Worsens);
+    assert_eq!(by_cost(Mode::Pulled, [&control, &control, &reference]), Is::NoEffect);
+    assert_eq!(by_cost(Mode::Pulled, [&control, &costing(22.0), &control]), Is::NotTested, "there is no gap");
+}
+
+#[test]
+fn with_a_declared_cost_a_lever_prevents_that_closes_the_gap_and_harms_nobody_for_it() {
+    let (control, reference) = (costing(24.0), costing(4.0));
+    let closed = costing(4.5);
+    assert_eq!(by_cost(Mode::Standing, [&control, &closed, &reference]), Is::Prevents);
+    assert_eq!(
+        by_cost(Mode::Pulled, [&control, &closed, &reference]),
+        Is::Eases,
+        "it was pulled too late for that"
+    );
+    assert_eq!(by_cost(Mode::Standing, [&control, &costing(6.0), &reference]), Is::Eases);
+    let starved = seeds(|i| Judged { cost: 4.5, harm_share: 0.2 + wiggle(i), ..healthy() });
+    assert_eq!(by_cost(Mode::Standing, [&control, &starved, &reference]), Is::Worsens);
 }
