@@ -304,7 +304,7 @@ fn what_a_server_refuses_is_told_with_what_to_change() {
         ((500, "too old sample"), "choose a later --at, or a longer window"),
         ((400, "duplicate sample for timestamp"), "another --name"),
         ((401, "who?"), "wants credentials"),
-        ((503, "busy\u{1b}[31m"), "(503: busy [31m): see its log"),
+        ((503, "busy\u{1b}[31m"), "(503: busy): see its log"),
     ] {
         let server = Server::start(manner);
         let output = pumphandle(folder.path(), &["load", "storm", "--prometheus", &server.url]);
