@@ -5,6 +5,7 @@ use anyhow::{anyhow, bail};
 use pumphandle_console::client::Failure;
 use pumphandle_console::prometheus::{Prometheus, encoded};
 use pumphandle_core::catalogue::{RUN, RunMetric};
+use pumphandle_experiment::document::clean;
 use pumphandle_report::recording::{Batches, Sample};
 
 use crate::args::LoadArguments;
@@ -120,7 +121,6 @@ async fn send(server: &Prometheus, run: &Recording, start: i64) -> anyhow::Resul
 
 /// What a failure means for whoever runs the server.
 fn refused(server: &Prometheus, failure: &Failure) -> String {
-    let url = server.url();
     let Failure::Refused(status, said) = failure else { return failure.to_string() };
     let window = "in prometheus.yml, under `storage: tsdb:`, `out_of_order_time_window: 30d` makes it take runs of the past";
     let said_one_of = |words: &[&str]| words.iter().any(|word| said.contains(word));
@@ -137,7 +137,7 @@ fn refused(server: &Prometheus, failure: &Failure) -> String {
     } else {
         "see its log".to_owned()
     };
-    format!("{url} refused ({status}: {said}): {what}")
+    format!("{} refused ({status}: {}): {what}", server.url(), clean(said))
 }
 
 // === what is there ===
@@ -170,9 +170,14 @@ fn counts(run: &Recording) -> anyhow::Result<Vec<Count>> {
 }
 
 fn selector(name: &str, labels: &[(&'static str, String)]) -> String {
-    let mut labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let mut labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
     labels.sort();
     format!("{name}{{{}}}", labels.join(","))
+}
+
+/// Text as PromQL writes it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// What the server has of a run.
@@ -193,7 +198,7 @@ async fn compare(
 ) -> anyhow::Result<Found> {
     let names = [RunMetric::UsersDue, RunMetric::UsersSettled].map(RunMetric::name).join("|");
     let latency = RunMetric::UserLatency.name();
-    let asked = format!("{{__name__=~\"{names}|{latency}_(bucket|sum|count)\",{RUN}={:?}}}", run.name);
+    let asked = format!("{{__name__=~\"{names}|{latency}_(bucket|sum|count)\",{RUN}={}}}", quoted(&run.name));
     let found = ask(server, &asked, start + i64::from(run.extent.last) - 1).await?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let mut there = std::collections::BTreeMap::new();
@@ -202,7 +207,7 @@ async fn compare(
         let mut labels: Vec<_> = labels.map(|(name, value)| (name.as_str(), text(value))).collect();
         let name = labels.iter().position(|(name, _)| *name == "__name__").map(|at| labels.remove(at).1);
         labels.sort();
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
         let selector = format!("{}{{{}}}", name.unwrap_or_default(), labels.join(","));
         there.insert(selector, text(&it["value"][1]).parse::<f64>().unwrap_or(f64::NAN));
     }
@@ -238,7 +243,7 @@ async fn begins(server: &Prometheus, run: &Recording, start: i64) -> anyhow::Res
 
 /// The series that every run has once.
 fn info(run: &Recording) -> String {
-    format!("{}{{{RUN}={:?}}}", RunMetric::RunInfo.name(), run.name)
+    format!("{}{{{RUN}={}}}", RunMetric::RunInfo.name(), quoted(&run.name))
 }
 
 /// It is to be put elsewhere than where it is: refused where the two would mix, and told otherwise.

@@ -283,4 +283,28 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn answers_count_in_the_second_in_which_they_come_with_how_long_their_users_waited() {
+        let at = |ms: u64| Time::ZERO + Duration::from_millis(ms);
+        let ledger = Ledger::new(Duration::from_secs(1), 3, Time::ZERO);
+        (0..6).for_each(|_| ledger.arrived(at(100)));
+        let fallback = Reply { degraded: true, ..Reply::default() };
+        ledger.resolved(at(100), at(200), &Ok(Reply::default()));
+        ledger.resolved(at(100), at(1_099), &Ok(fallback));
+        ledger.resolved(at(100), at(1_101), &Ok(Reply::default()));
+        ledger.resolved(at(100), at(5_000), &Err(pumphandle_core::CallError::Disconnected));
+        ledger.resolved(at(100), at(70_101), &Ok(Reply::default()));
+        let answers = ledger.close(at(90_000)).answers;
+        assert_eq!(answers.len(), 71, "until the last answer, long after the last user was due");
+        assert_eq!(answers.iter().map(Answers::all).sum::<u32>(), 5, "one was never answered");
+        let [first, second] = [answers[0], answers[1]];
+        assert_eq!((first.good, first.all(), first.latency_ns), (1, 1, 100_000_000));
+        assert_eq!((second.degraded, second.late, second.all()), (1, 1, 2));
+        assert_eq!((answers[5].errors, answers[70].late), (1, 1));
+        let within = |le: f64| LATENCY_BUCKETS.iter().position(|bound| *bound == le).unwrap();
+        assert_eq!(first.latencies[within(0.1)], 1, "100 ms are within 100 ms");
+        assert_eq!((second.latencies[within(1.0)], second.latencies[within(1.5)]), (1, 1));
+        assert_eq!(answers[70].latencies[LATENCIES - 1], 1, "above all bounds");
+    }
 }

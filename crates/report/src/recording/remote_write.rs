@@ -143,3 +143,36 @@ fn batch(request: &mut WriteRequest) -> Option<Batch> {
     let body = snap::raw::Encoder::new().compress_vec(&bytes).expect("a request is far below 4 GB");
     Some(Batch { body, samples: samples as u64 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pumphandle_core::catalogue::Kind;
+
+    #[test]
+    fn a_request_is_the_bytes_that_the_description_of_protobuf_gives() {
+        let series = Series {
+            metric: "a".to_owned(),
+            kind: Kind::Gauge,
+            help: String::new(),
+            name: "a".to_owned(),
+            labels: vec![("run", "r".to_owned())],
+        };
+        let mut together = [WriteRequest { timeseries: vec![time_series(&series)] }];
+        add(Frame { second: 1, samples: &[Sample::Value(1.0)] }, 0, &mut together);
+        add(Frame { second: 2, samples: &[Sample::End] }, 0, &mut together);
+        let by_hand: &[&[u8]] = &[
+            b"\x0a\x35",                          // field 1, 53 bytes: a TimeSeries
+            b"\x0a\x0d\x0a\x08__name__\x12\x01a", // field 1, 13 bytes: a Label
+            b"\x0a\x08\x0a\x03run\x12\x01r",
+            b"\x12\x0c\x09\0\0\0\0\0\0\xf0\x3f\x10\xe8\x07", // field 2, 12 bytes: 1.0 at 1000
+            b"\x12\x0c\x09\x02\0\0\0\0\0\xf0\x7f\x10\xd0\x0f", // and the mark of an end at 2000
+        ];
+        assert_eq!(together[0].encode_to_vec(), by_hand.concat());
+        let made = batch(&mut together[0]).expect("it has samples");
+        assert_eq!(made.samples, 2);
+        let unpacked = snap::raw::Decoder::new().decompress_vec(&made.body).expect("a snappy block");
+        assert_eq!(unpacked, by_hand.concat());
+        assert_eq!(batch(&mut together[0]), None, "they are sent once");
+    }
+}
