@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Load(LoadArguments),
     /// Write a run as a file that Prometheus' own tools read.
     Export(ExportArguments),
+    /// Write Grafana's dashboards, or check that they are current.
+    Dashboards(DashboardsArguments),
     /// Print an event log of a run.
     Events(EventsArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
@@ -437,6 +439,16 @@ pub(crate) struct ExportArguments {
     /// Where to write OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`; `-` is standard output.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", required = true)]
     pub(crate) openmetrics: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardsArguments {
+    /// The folder.
+    #[arg(long, value_name = "DIR", default_value = "dashboards")]
+    pub(crate) out: PathBuf,
+    /// Write nothing: name every file that is not what this version would write, and exit with 1 if there is one.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, Args)]
