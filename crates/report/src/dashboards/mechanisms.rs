@@ -27,6 +27,7 @@ pub(super) fn board() -> Board {
         .section("Time limits, and callers that left", patience())
         .section("Room: queues, pools, limits", room())
         .section("Hedges", hedges())
+        .section("Autoscaling", scaling())
         .section("Capacity, and what it is spent on", capacity())
 }
 
@@ -179,16 +180,46 @@ fn hedges() -> Vec<Panel> {
     ]
 }
 
-fn capacity() -> Vec<Panel> {
+fn scaling() -> Vec<Panel> {
+    let by = ["arm", "service"];
     let replicas = Panel::lines(
         "Replicas",
         "none",
         "Identical instances of each service. Look for more of them that do not raise what is finished: the limit is \
-         elsewhere.",
+         elsewhere. And for waves: an autoscaler that sees late orders too much, and takes away too much.",
     )
-    .twin("{{arm}}: {{service}}", |arms| gauge(Source::Replicas).of(arms).sum(&["arm", "service"]))
+    .twin("{{arm}}: {{service}}", |arms| gauge(Source::Replicas).of(arms).sum(&by))
     .custom("lineInterpolation", json!("stepAfter"))
     .size(8, 7);
+    let starting =
+        held("Replicas starting", StockName::Starting, "Capacity that was ordered and has not come.");
+    let used = Panel::lines(
+        "Processors used",
+        "none",
+        "Seconds of computing per second, over all replicas of services that ask for processors: what an autoscaler that \
+         goes by processors sees, late.",
+    )
+    .twin("{{arm}}: {{service}}", |arms| {
+        let computed = flow(Flow::CpuNanos).of(arms);
+        where_any(&computed.per_second(&by), &computed.grown(&by))
+    })
+    .size(8, 7)
+    .when_empty("no service asks for processors");
+    vec![
+        replicas,
+        starting.when_empty("no replica took time to start"),
+        used,
+        per_second("Scaled up", Flow::ScaledUp, "Look for how long after the load."),
+        per_second("Scaled down", Flow::ScaledDown, "Look for one shortly before the load comes back."),
+        per_second(
+            "Turned round",
+            Flow::Turned,
+            "Up after down, or down after up: each is a decision that was taken back.",
+        ),
+    ]
+}
+
+fn capacity() -> Vec<Panel> {
     let wasted = Panel::lines(
         "Work done for nobody",
         "percentunit",
@@ -218,7 +249,6 @@ fn capacity() -> Vec<Panel> {
     .twin("{{arm}}: {{service}}", |arms| flow(Flow::BusyNanos).of(arms).per_second(&["arm", "service"]))
     .size(8, 7);
     vec![
-        replicas,
         wasted,
         useful,
         busy,

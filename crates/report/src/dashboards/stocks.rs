@@ -14,35 +14,42 @@ nothing moved are empty panels.\n\n\
 **Look for** a level that stays up while both flows are equal: it is full, and it stays full because as much comes in as \
 goes out. Then ask which flow the lever has changed.";
 
-/// What a stock is called where people look at it, with what they should look for.
+/// What a stock is called where people look at it, with what they should know of it.
 const fn about(stock: StockName) -> (&'static str, &'static str) {
     use StockName as S;
     match stock {
         S::Inside => {
-            ("Inside", "everything between arrival and answer; a caller that has left does not empty it")
+            ("Inside", "Everything between arrival and answer; a caller that has left does not empty it.")
         }
         S::Queue => {
-            ("Queue", "attempts that wait for a worker; a full queue is a delay that all newcomers inherit")
+            ("Queue", "Attempts that wait for a worker; a full queue is a delay that all newcomers inherit.")
         }
         S::Working => {
-            ("Workers", "workers occupied; at the limit, more load makes the queue longer and nothing else")
+            ("Workers", "Workers occupied; at the limit, more load makes the queue longer and nothing else.")
         }
         S::InService => {
-            ("In service", "work in progress; where work slows other work down, more of it finishes less")
+            ("In service", "Work in progress; where work slows other work down, more of it finishes less.")
         }
-        S::Waiting => ("Waiting for answers", "attempts sent to other services and not yet resolved"),
-        S::BackingOff => ("Backing off", "calls that will try again: load that has not arrived yet"),
+        S::Waiting => ("Waiting for answers", "Attempts sent to other services and not yet resolved."),
+        S::BackingOff => ("Backing off", "Calls that will try again: load that has not arrived yet."),
         S::PoolWaiting => {
-            ("Waiting for a connection", "attempts without a connection; they hold a worker meanwhile")
+            ("Waiting for a connection", "Attempts without a connection; they hold a worker meanwhile.")
         }
-        S::PoolActive => ("Connections in use", "a pool that is full and slow is a queue with another name"),
-        S::BulkheadWaiting => ("Waiting at the bulkhead", "attempts that wait for one of its places"),
+        S::PoolActive => ("Connections in use", "A pool that is full and slow is a queue with another name."),
+        S::BulkheadWaiting => ("Waiting at the bulkhead", "Attempts that wait for one of its places."),
         S::BulkheadActive => {
-            ("In the bulkhead", "places taken: the most that the service called can be sent at once")
+            ("In the bulkhead", "Places taken: the most that the service called can be sent at once.")
         }
         S::RateWaiting => {
-            ("Waiting for their turn", "attempts held back by a rate limit that lets them wait")
+            ("Waiting for their turn", "Attempts held back by a rate limit that lets them wait.")
         }
+        S::Ready => {
+            ("Replicas ready", "More of them that do not raise what is finished: the limit is elsewhere.")
+        }
+        S::Starting => (
+            "Replicas starting",
+            "Capacity that was ordered and has not come; it is ordered again meanwhile.",
+        ),
     }
 }
 
@@ -61,6 +68,7 @@ pub(super) fn board() -> Board {
         .section("$service: at the service", of(&[S::Queue, S::Working, S::InService, S::Inside]))
         .section("$service: connections", connections())
         .section("$service: calls to others", of(&[S::Waiting, S::BackingOff]))
+        .folded("$service: replicas", None, of(&[S::Ready, S::Starting]))
         .folded(
             "$service: pool, bulkhead and rate limit",
             None,
@@ -74,7 +82,9 @@ fn fullest(arms: Arms, whose: &str) -> Panel {
         let mean = level(*stock).of(arms).mean(&["arm", "service"]);
         format!(r#"label_replace({mean}, "stock", "{}", "", "")"#, about(*stock).0)
     };
-    let union = StockName::ALL.iter().map(named).collect::<Vec<_>>().join(" or ");
+    // Replicas are no load.
+    let held = StockName::ALL.iter().filter(|stock| !matches!(stock, StockName::Ready | StockName::Starting));
+    let union = held.map(named).collect::<Vec<_>>().join(" or ");
     let words = format!(
         "The stocks of the {whose} that hold most, of all services, as means over what is on the screen. One that is in \
          front here and was not before the trigger is where the incident is kept. Callers wait where their callees do: \
@@ -95,8 +105,8 @@ fn panels(stock: StockName) -> Vec<Panel> {
 }
 
 fn levels(stock: StockName) -> Panel {
-    let (name, look) = about(stock);
-    let words = format!("{} Look for: {look}.", stock.help());
+    let (name, known) = about(stock);
+    let words = format!("{} {known}", stock.help());
     Panel::lines(&format!("{name}: level"), "short", &words)
         .twin("{{arm}}", |arms| {
             let level = level(stock).of(arms).with("service", "=", "$service");
