@@ -15,6 +15,7 @@ mod laws;
 mod map;
 mod progress;
 mod run;
+mod runner;
 mod scenarios;
 mod screen;
 mod sensitivity;

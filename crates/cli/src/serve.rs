@@ -1,4 +1,4 @@
-//! `pumphandle serve`: one service of a scenario as a process of its own.
+//! `pumphandle serve`: one service of a scenario as a process of its own; and what all that serve have in common.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,29 +10,26 @@ use pumphandle_console::{Guard, Token, serve_control};
 use pumphandle_core::time::Origin;
 use pumphandle_experiment::live::{Desk, listen};
 
-use crate::args::{ServeArguments, TokenArguments};
-use crate::{End, scenarios, screen};
+use crate::args::{ServeArguments, ServeCommand, ServeRunner, TokenArguments};
+use crate::{End, runner, scenarios, screen};
 
-pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<End> {
+pub(crate) fn serve(command: &ServeCommand) -> anyhow::Result<End> {
+    match (&command.runner, &command.service) {
+        (Some(ServeRunner::Runner(arguments)), _) => runner::serve(arguments),
+        (None, Some(arguments)) => service(arguments),
+        (None, None) => bail!("serve what? A service of a scenario, or `runner`"),
+    }
+}
+
+fn service(arguments: &ServeArguments) -> anyhow::Result<End> {
     let (_, text) = scenarios::text(&arguments.scenario)?;
     let mut checked = scenarios::load(&arguments.scenario)?;
     scenarios::change(&mut checked, &arguments.set)?;
     let token = token(&arguments.token)?;
     let ways = Ways::read(&arguments.at, &checked.scenario.services.keys().cloned().collect::<Vec<_>>())?;
-    let guard = Guard::new(arguments.admin, token, &arguments.host)
-        .map_err(|sentence| anyhow!("{sentence}: give PUMPHANDLE_TOKEN, or --token-file"))?;
-    // Every call under way takes two sockets; the usual limit of 1024 files is soon reached.
-    let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
-    if files < 8192 {
-        eprintln!("this system allows only {files} open files: a storm may need more");
-    }
-    let origin = Origin::after(Duration::ZERO);
-    origin.enter();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .on_thread_start(move || origin.enter())
-        .build()?;
+    let guard = guard(arguments.admin, token, &arguments.host)?;
+    more_files();
+    let runtime = runtime()?;
     runtime.block_on(async {
         let port = |what: &str, at: SocketAddr| {
             listen(at).with_context(|| format!("the {what} port {at} cannot be had"))
@@ -53,8 +50,27 @@ pub(crate) fn serve(arguments: &ServeArguments) -> anyhow::Result<End> {
     Ok(End::Held)
 }
 
+/// Every call under way takes two sockets; the usual limit of 1024 files is soon reached.
+pub(crate) fn more_files() {
+    let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
+    if files < 8192 {
+        eprintln!("this system allows only {files} open files: a storm may need more");
+    }
+}
+
+/// A runtime whose threads, and this one, are on the real clock.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let origin = Origin::after(Duration::ZERO);
+    origin.enter();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(move || origin.enter())
+        .build()
+}
+
 /// Waits for the system to ask for an end.
-async fn until_told() -> anyhow::Result<()> {
+pub(crate) async fn until_told() -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -67,6 +83,12 @@ async fn until_told() -> anyhow::Result<()> {
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await?;
     Ok(())
+}
+
+/// Who may do what at an admin port.
+pub(crate) fn guard(at: SocketAddr, token: Option<Token>, hosts: &[String]) -> anyhow::Result<Guard> {
+    Guard::new(at, token, hosts)
+        .map_err(|sentence| anyhow!("{sentence}: give PUMPHANDLE_TOKEN, or --token-file"))
 }
 
 /// The token from the environment or from a file. Not from the command line, which everybody on the machine

@@ -111,7 +111,7 @@ fn reachable(data: &str, host: &str) -> Option<String> {
 }
 
 /// How a wish is said to an admin port.
-fn request(wish: &Wish) -> (Method, &'static str, Value) {
+pub(crate) fn request(wish: &Wish) -> (Method, &'static str, Value) {
     match wish {
         Wish::Set(set) => (Method::PATCH, "/settings", json!(set)),
         Wish::Begin(trigger) => (Method::POST, "/disturb", trigger.clone()),

@@ -6,6 +6,8 @@
 //! * [`scenario`]: what can be written in a scenario file; its triggers and levers
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
+//! * [`board`]: what a run in real time shows while it goes on
+//! * [`runner`]: an experiment against running stacks, as often as it is asked for
 //! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`live`]: hands on one running service, and the timeline of what they did
 //! * [`outcome`]: what one arm and seed came to
@@ -19,6 +21,7 @@
 //! * [`map`]: how it ends over two settings, and where along one its end changes
 //! * [`sensitivity`]: which verdicts hang on a number that somebody chose
 
+pub mod board;
 pub mod claims;
 pub mod document;
 pub mod laws;
@@ -31,6 +34,7 @@ pub mod plan;
 pub mod presets;
 pub mod result;
 pub mod run;
+pub mod runner;
 pub mod scenario;
 pub mod sensitivity;
 pub mod stats;

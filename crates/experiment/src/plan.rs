@@ -8,6 +8,7 @@ use pumphandle_load::plan::Spike;
 use pumphandle_stack::{ServiceSettings, StackSettings};
 use serde_json::Value;
 
+use crate::document::suggest;
 use crate::loops::Nudge;
 use crate::result::Change;
 use crate::scenario::levers::{Kill, Lever, Mode, Restart};
@@ -104,6 +105,32 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     }
     plan.actions.sort_by_key(|(at, _)| *at);
     if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
+}
+
+/// The lever of this name and how it is tried: `NAME`, or `NAME@start`. One that is only tried one way is tried
+/// that way.
+///
+/// # Errors
+///
+/// A sentence, if there is no such lever.
+pub fn lever_of(scenario: &Scenario, asked: &str) -> Result<(String, Mode), String> {
+    let (name, mode) = match asked.strip_suffix("@start") {
+        Some(name) => (name, Mode::Standing),
+        None => (asked, Mode::Pulled),
+    };
+    let known = scenario.levers.keys().map(String::as_str);
+    let lever = scenario.levers.get(name).ok_or_else(|| unknown("lever", name, known))?;
+    let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
+    Ok((name.to_owned(), mode))
+}
+
+/// That there is no such thing, and what there is.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let known_names = || known.clone().collect::<Vec<_>>().join(", ");
+    match suggest(name, known.clone()) {
+        Some(close) => format!("no such {what}: `{name}`; did you mean `{close}`?"),
+        None => format!("no such {what}: `{name}`; there is {}", known_names()),
+    }
 }
 
 /// What a lever does at one moment, in this order.
