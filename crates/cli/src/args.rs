@@ -126,7 +126,8 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Which service of the scenario.
+    /// Which service of the scenario: its name, or its place in the file, counted from 1. A place that the
+    /// scenario does not fill stays empty.
     pub(crate) service: String,
     /// A name of `pumphandle list`, or a path. The same for every service of a stack.
     #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
@@ -138,7 +139,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
     /// Where a called service is found, SERVICE=HOST:PORT; may be repeated. Or a rule for all of them with
-    /// {service} in it. Default: {service}:7000.
+    /// {service} or {place} in it. Default: {service}:7000.
     #[arg(long, value_name = "WHERE")]
     pub(crate) at: Vec<String>,
     /// Where calls are taken. Whoever reaches it can cause load: keep it on the stack's own network.
@@ -166,10 +167,11 @@ pub(crate) struct TokenArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct StackArguments {
-    /// The admin ports of the stack: http://control-{service}:9100, or all of them, separated by commas.
+    /// The admin ports of the stack: http://control-{service}:9100 ({place} counts them from 1), or all of them,
+    /// separated by commas.
     #[arg(long, value_name = "URL")]
     pub(crate) stack: String,
-    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where {service} stands in URLs;
+    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where URLs are a rule;
     /// otherwise the stack says it.
     #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
     pub(crate) scenario: Option<String>,

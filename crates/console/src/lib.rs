@@ -8,6 +8,7 @@
 //!
 //! # Layout
 //!
+//! * `empty`: the admin port of a place without a service
 //! * `exposition`: one service's metrics as text; `reader`: that text as metrics
 //! * `server`: the metrics of a run's services over HTTP
 //! * `control`: the admin port of a service in a process of its own; [`client`]: its other end
@@ -17,6 +18,7 @@
 
 pub mod client;
 mod control;
+mod empty;
 mod exposition;
 mod guard;
 mod http;
@@ -25,6 +27,7 @@ pub mod remote;
 mod server;
 
 pub use control::{MAX_BODY, WHO, serve_control};
+pub use empty::serve_nobody;
 pub use guard::{Guard, SHORTEST_TOKEN, Token};
 pub use reader::{BadMetrics, MAX_PAGE, Page, read_metrics};
 pub use server::serve_metrics;
