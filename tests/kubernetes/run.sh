@@ -14,7 +14,7 @@ venv=$PWD/target/kubernetes
 for layer in base workshop autoscaled; do
   "${render[@]}" "deploy/kubernetes/$layer" >"$venv/$layer.yaml"
   # The oldest version that knows all that is used, and the newest that the package brings.
-  for version in 1.28 1.37; do
+  for version in 1.31 1.37; do
     "$venv/bin/kubernetes-validate" --kubernetes-version "$version" --strict --quiet "$venv/$layer.yaml"
   done
   "$venv/bin/python" tests/kubernetes/rules.py "$venv/$layer.yaml"
