@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,6 @@ import urllib.request
 import yaml
 
 PROJECT = "pumphandle-test"
-PAGE, PROMETHEUS = 18080, 19090
 FILES = ["docker-compose.yml", "tests/compose/override.yml"]
 TOKEN = "inside-these-networks-only"
 SERVICES = [f"{stack}-{name}" for stack in ("control", "treatment") for name in ("client", "api", "db", "replica")]
@@ -29,6 +29,18 @@ CONTAINERS = [*SERVICES, "runner", "prometheus"]
 # Expressions of dashboards that may be empty in the runs of this test, and why.
 MAY_BE_EMPTY = []
 
+
+
+def free_ports(count):
+    """Ports that are free now; somebody may have this rig running on its own ports, or another."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+PAGE, PROMETHEUS = free_ports(2)
 os.environ.update(
     COMPOSE_PROJECT_NAME=PROJECT,
     PUMPHANDLE_PORT=str(PAGE),
