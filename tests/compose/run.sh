@@ -31,7 +31,8 @@ promtool test rules prometheus/rules_test.yml
 
 # Images, under the very names that .env pins. Those that are there already stay and are used; those that are made here
 # are taken away again, so that nobody takes a stand-in for the real one.
-set -a; . ./.env; set +a
+pinned() { sed -n "s/^$1=//p" .env; }
+PROMETHEUS_IMAGE=$(pinned PROMETHEUS_IMAGE)
 made=()
 there() { docker image inspect "$1" >/dev/null 2>&1; }
 clean_up() { [ ${#made[@]} -eq 0 ] || docker rmi -f "${made[@]}" >/dev/null; }
@@ -50,8 +51,8 @@ if ! there "$PROMETHEUS_IMAGE"; then
 fi
 
 # Always made anew: it is what is tested.
+export PUMPHANDLE_IMAGE=$(pinned PUMPHANDLE_IMAGE)-test
 echo "--- $PUMPHANDLE_IMAGE"
-export PUMPHANDLE_IMAGE=$PUMPHANDLE_IMAGE-test
 if [ -n "${FROM_DOCKERFILE:-}" ]; then
   install buildah buildah
   buildah --storage-driver vfs build --isolation chroot --build-arg "RUST_IMAGE=docker-daemon:rust:1.95-slim-bookworm" \
