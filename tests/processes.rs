@@ -134,6 +134,52 @@ fn stacks_that_are_no_twins_are_refused_and_nothing_is_run() {
 }
 
 #[test]
+fn a_stack_can_be_seated_by_places_before_anybody_knows_the_names_of_its_services() {
+    let folder = tempfile::tempdir().expect("a test can do this");
+    let file = folder.path().join("shop.yaml");
+    std::fs::write(&file, SCENARIO).expect("a test can do this");
+    // Every place has a host of its own, as in a network of containers.
+    let api = Served::start(&file, "2", "control", &["--data", "127.0.0.2:0", "--admin", "127.0.0.1:0"]);
+    let rule = api.data.replace("127.0.0.2:", "127.0.0.{place}:");
+    let client = Served::start(&file, "1", "control", &[&ANY[..], &["--at", &rule]].concat());
+    let third = command(&["serve", "3", "--scenario", file.to_str().expect("a test can do this")])
+        .args(["--admin", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut third = Served { child: third, data: String::new(), admin: String::new() };
+    let mut line = String::new();
+    let said = third.child.stdout.take().expect("it was asked for");
+    BufReader::new(said).read_line(&mut line).expect("a line can be read");
+    assert!(line.starts_with("place 3 of control is empty: shop has 2 services; admin at http://"), "{line}");
+    line.trim().rsplit_once('/').expect("an address").1.clone_into(&mut third.admin);
+
+    for (served, name) in [(&client, "client"), (&api, "api")] {
+        assert_eq!(served.get("/")["service"], name);
+    }
+    // A user of the client is answered by the api, which was found.
+    let mut user = TcpStream::connect(&client.data).expect("the client takes calls");
+    let call = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\npumphandle-arrival: 1\r\npumphandle-path: 1\r\n\r\n";
+    user.write_all(call.as_bytes()).expect("a test can do this");
+    let mut answer = String::new();
+    user.read_to_string(&mut answer).expect("a test can do this");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(third.get("/")["service"], Value::Null);
+    let well = pumphandle(&["healthcheck", &third.admin]);
+    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stderr));
+    // It is no part of the stack, and who takes it for one is told.
+    let urls = format!("http://{},http://{},http://{}", client.admin, api.admin, third.admin);
+    let state = pumphandle(&["state", "--stack", &urls]);
+    assert_eq!(state.status.code(), Some(2));
+    assert!(text(&state.stderr).contains("it serves none of client, api"), "{}", text(&state.stderr));
+    let nowhere = command(&["serve", "0", "--scenario", file.to_str().expect("a test can do this")])
+        .args(ANY)
+        .output()
+        .expect("the binary starts");
+    assert_eq!(nowhere.status.code(), Some(2), "places are counted from 1");
+}
+
+#[test]
 fn a_host_can_play_an_incident_by_hand() {
     let twin = Twin::start();
     let urls = twin.control.urls();

@@ -36,7 +36,8 @@ impl Runner {
         let mut line = String::new();
         let said = child.stdout.take().expect("it was asked for");
         BufReader::new(said).read_line(&mut line).expect("a line can be read");
-        let at = line.trim().strip_prefix("the runner: http://").unwrap_or_else(|| panic!("it said {line:?}"));
+        let at =
+            line.trim().strip_prefix("the runner: http://").unwrap_or_else(|| panic!("it said {line:?}"));
         Runner { child, at: at.to_owned() }
     }
 
@@ -72,8 +73,7 @@ impl Runner {
     fn metric(&self, begins: &str) -> Option<f64> {
         let (_, page) = self.ask("GET", "/metrics", &[], "");
         let lines = page.lines().filter(|line| line.starts_with(begins));
-        let values: Vec<f64> =
-            lines.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
+        let values: Vec<f64> = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
@@ -123,7 +123,8 @@ fn share(value: &Value) -> f64 {
 fn it_waits_for_a_start_runs_goes_on_with_the_next_seed_and_judges_all_of_them_together() {
     let twin = Twin::start();
     let out = twin.out();
-    let more = ["--lever", "no-retries", "--wait", "--loop", "--pause", "200ms", "--seed", "7", "--out", &out];
+    let more =
+        ["--lever", "no-retries", "--wait", "--loop", "--pause", "200ms", "--seed", "7", "--out", &out];
     let runner = Runner::start(&twin, &more);
     let state = runner.state();
     assert_eq!((&state["phase"], &state["doing"]["is"]), (&json!("waiting"), &json!("rests")));
@@ -207,7 +208,10 @@ fn a_service_that_is_killed_marks_its_run_and_the_next_one_begins_when_it_is_bac
     runner.until("it is seen to be away", down);
     let state = runner.until_over(1);
     assert_eq!(state["last"]["valid"], false);
-    assert!(state["last"]["reasons"].to_string().contains("treatment: api does not answer, since"), "{state}");
+    assert!(
+        state["last"]["reasons"].to_string().contains("treatment: api does not answer, since"),
+        "{state}"
+    );
     let told = runner.until("it waits for the stack", |state| state["doing"]["is"] == "seeks");
     assert!(told["doing"]["wrong"].to_string().contains("treatment: "), "{told}");
     assert_eq!(told["phase"], "waiting");
@@ -222,10 +226,15 @@ fn a_service_that_is_killed_marks_its_run_and_the_next_one_begins_when_it_is_bac
 #[test]
 fn a_service_that_comes_back_into_a_run_is_told_again_what_should_act_on_it() {
     let mut twin = Twin::start();
-    let long = ["--lever", "no-retries", "--set", "timeline.slow.for=40s", "--duration", "45s", "--pull", "2s"];
+    let long =
+        ["--lever", "no-retries", "--set", "timeline.slow.for=40s", "--duration", "45s", "--pull", "2s"];
     let runner = Runner::start(&twin, &[&long[..], &["--seed", "5"]].concat());
-    let acting = |state: &Value, what: &str, name: &str| state["arms"][1][what].as_array().is_some_and(|all| all.contains(&json!(name)));
-    runner.until("both act", |state| acting(state, "levers", "no-retries") && acting(state, "triggers", "slow"));
+    let acting = |state: &Value, what: &str, name: &str| {
+        state["arms"][1][what].as_array().is_some_and(|all| all.contains(&json!(name)))
+    };
+    runner.until("both act", |state| {
+        acting(state, "levers", "no-retries") && acting(state, "triggers", "slow")
+    });
     let file = twin.file();
     for service in ["api", "client"] {
         let at = format!("api={}", twin.treatment.api.data);
@@ -342,7 +351,8 @@ fn without_the_token_all_is_seen_and_nothing_changed_and_only_its_own_page_may_a
     assert_eq!(runner.state()["token"], true);
     let right = "authorization: Bearer a-token-for-this-test";
     let own = format!("origin: http://{}", runner.at);
-    for (origin, status) in [("origin: http://evil.example", 403), ("origin: null", 403), (own.as_str(), 200)] {
+    for (origin, status) in [("origin: http://evil.example", 403), ("origin: null", 403), (own.as_str(), 200)]
+    {
         assert_eq!(runner.ask("POST", "/stop", &[json_body, right, origin], "{}").0, status, "{origin}");
     }
     let cross = "sec-fetch-site: cross-site";
@@ -384,8 +394,9 @@ fn stacks_and_settings_that_make_no_experiment_are_refused_before_anything_liste
         (&[both[0], both[1], both[2], both[3], "--wait", "--link", "x=javascript:1"], "begins with http"),
         (&[both[0], both[1], both[2], both[3], "--wait", "--admin", "0.0.0.0:0"], "changes need a token"),
     ] {
-        let output = command(&[&["serve", "runner", "--scenario", file, "--admin", "127.0.0.1:0"], more].concat())
-            .output();
+        let output =
+            command(&[&["serve", "runner", "--scenario", file, "--admin", "127.0.0.1:0"], more].concat())
+                .output();
         let output = output.expect("the binary starts");
         let told = served::text(&output.stderr);
         assert!(output.status.code() == Some(2) && told.contains(said), "{more:?}: {told}");

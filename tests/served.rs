@@ -70,7 +70,12 @@ impl Served {
         tries.find_map(Result::ok).expect("the port comes free")
     }
 
-    pub(crate) fn try_to_start(scenario: &Path, service: &str, stack: &str, more: &[&str]) -> Result<Served, String> {
+    pub(crate) fn try_to_start(
+        scenario: &Path,
+        service: &str,
+        stack: &str,
+        more: &[&str],
+    ) -> Result<Served, String> {
         let mut all = vec![
             "serve",
             service,
@@ -215,4 +220,3 @@ pub(crate) fn end(mut child: Child, mut told: BufReader<ChildStderr>) -> (i32, S
     told.read_to_string(&mut rest).expect("a test can do this");
     (child.wait().expect("a test can do this").code().expect("it ended by itself"), rest)
 }
-

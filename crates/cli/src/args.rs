@@ -130,7 +130,7 @@ pub(crate) struct ServeCommand {
     #[command(subcommand)]
     pub(crate) runner: Option<ServeRunner>,
     #[command(flatten)]
-    pub(crate) service: Option<ServeArguments>,
+    pub(crate) service: ServeArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -190,11 +190,13 @@ pub(crate) struct RunnerArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Which service of the scenario, or `runner`.
-    pub(crate) service: String,
+    /// Which service of the scenario: its name, or its place in the file, counted from 1. A place that the
+    /// scenario does not fill stays empty.
+    #[arg(required = true)]
+    pub(crate) service: Option<String>,
     /// A name of `pumphandle list`, or a path. The same for every service of a stack.
-    #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
-    pub(crate) scenario: String,
+    #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO", required = true)]
+    pub(crate) scenario: Option<String>,
     /// The name of the stack, as metrics show it: control, treatment.
     #[arg(long, value_name = "NAME", default_value = "control")]
     pub(crate) stack: String,
@@ -202,7 +204,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
     /// Where a called service is found, SERVICE=HOST:PORT; may be repeated. Or a rule for all of them with
-    /// {service} in it. Default: {service}:7000.
+    /// {service} or {place} in it. Default: {service}:7000.
     #[arg(long, value_name = "WHERE")]
     pub(crate) at: Vec<String>,
     /// Where calls are taken. Whoever reaches it can cause load: keep it on the stack's own network.
@@ -230,10 +232,11 @@ pub(crate) struct TokenArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct StackArguments {
-    /// The admin ports of the stack: http://control-{service}:9100, or all of them, separated by commas.
+    /// The admin ports of the stack: http://control-{service}:9100 ({place} counts them from 1), or all of them,
+    /// separated by commas.
     #[arg(long, value_name = "URL")]
     pub(crate) stack: String,
-    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where {service} stands in URLs;
+    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where URLs are a rule;
     /// otherwise the stack says it.
     #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
     pub(crate) scenario: Option<String>,

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Context;
-use pumphandle_experiment::plan;
 use pumphandle_experiment::map::axis::{Axis, Places};
 use pumphandle_experiment::map::bench::{Arm, HowMany, Tick};
 use pumphandle_experiment::map::class::Class;
@@ -11,6 +10,7 @@ use pumphandle_experiment::map::looks::Looks;
 use pumphandle_experiment::map::result::{About, MapResult, ThresholdResult};
 use pumphandle_experiment::map::sweep::Sweep;
 use pumphandle_experiment::map::threshold::Along;
+use pumphandle_experiment::plan;
 use pumphandle_experiment::scenario::read::Checked;
 use serde::Serialize;
 
@@ -78,7 +78,11 @@ pub(crate) fn threshold(arguments: &ThresholdArguments) -> anyhow::Result<End> {
 /// The scenario as the command line changes it, and the arm that is measured.
 fn prepare(scenario: &str, point: &PointArguments) -> anyhow::Result<(Checked, Arm)> {
     let mut checked = scenarios::load(scenario)?;
-    let lever = point.lever.as_deref().map(|asked| plan::lever_of(&checked.scenario, asked).map_err(anyhow::Error::msg)).transpose()?;
+    let lever = point
+        .lever
+        .as_deref()
+        .map(|asked| plan::lever_of(&checked.scenario, asked).map_err(anyhow::Error::msg))
+        .transpose()?;
     // A lever that is not measured must not keep a point from being measured, by changing nothing there.
     let measured = |name: &String| lever.as_ref().is_some_and(|(lever, _)| lever == name);
     checked.scenario.levers.retain(|name, _| measured(name));

@@ -157,8 +157,7 @@ fn real(
         }
         Err(error) => eprintln!("  {arm}: no metrics page: {error}"),
     };
-    let ran =
-        measured.extend_in_real_time(scenario, seeds, stop, &started, Some(&board), || progress.step());
+    let ran = measured.extend_in_real_time(scenario, seeds, stop, &started, Some(&board), || progress.step());
     runtime.shutdown_background();
     ran?.iter().for_each(tell_health);
     Ok(())

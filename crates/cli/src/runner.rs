@@ -189,7 +189,11 @@ impl Folders {
         words.extend(of.lever.map(|lever| format!("--lever {}", quoted(lever))));
         words.extend(self.stacks.iter().map(|stack| format!("--stack {}", quoted(stack))));
         words.extend(overrides.iter().map(|change| format!("--set {}", quoted(change))));
-        words.push(format!("--seeds {} --seed {}", measured.seeds.len(), measured.seeds.first().unwrap_or(&1)));
+        words.push(format!(
+            "--seeds {} --seed {}",
+            measured.seeds.len(),
+            measured.seeds.first().unwrap_or(&1)
+        ));
         words.join(" ")
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Context, anyhow, bail};
 use pumphandle_experiment::document::suggest;
 use pumphandle_experiment::presets;
-use pumphandle_experiment::scenario::read::{self, Checked};
 use pumphandle_experiment::scenario::overrides;
+use pumphandle_experiment::scenario::read::{self, Checked};
 use serde_json::json;
 
 use crate::args::ListArguments;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use pumphandle_console::{Guard, Token, serve_control};
+use pumphandle_console::remote::{by_rule, is_rule};
+use pumphandle_console::{Guard, Token, serve_control, serve_nobody};
 use pumphandle_core::time::Origin;
 use pumphandle_experiment::live::{Desk, listen};
 
@@ -16,17 +17,22 @@ use crate::{End, runner, scenarios, screen};
 pub(crate) fn serve(command: &ServeCommand) -> anyhow::Result<End> {
     match (&command.runner, &command.service) {
         (Some(ServeRunner::Runner(arguments)), _) => runner::serve(arguments),
-        (None, Some(arguments)) => service(arguments),
-        (None, None) => bail!("serve what? A service of a scenario, or `runner`"),
+        (None, arguments) => service(arguments),
     }
 }
 
 fn service(arguments: &ServeArguments) -> anyhow::Result<End> {
-    let (_, text) = scenarios::text(&arguments.scenario)?;
-    let mut checked = scenarios::load(&arguments.scenario)?;
+    let (Some(scenario), Some(wanted)) = (&arguments.scenario, &arguments.service) else {
+        bail!("serve what? A service of a scenario, or `runner`");
+    };
+    let (_, text) = scenarios::text(scenario)?;
+    let mut checked = scenarios::load(scenario)?;
     scenarios::change(&mut checked, &arguments.set)?;
     let token = token(&arguments.token)?;
-    let ways = Ways::read(&arguments.at, &checked.scenario.services.keys().cloned().collect::<Vec<_>>())?;
+    let name = checked.scenario.scenario.clone();
+    let services: Vec<String> = checked.scenario.services.keys().cloned().collect();
+    let service = seated(wanted, &services);
+    let ways = Ways::read(&arguments.at, services)?;
     let guard = guard(arguments.admin, token, &arguments.host)?;
     more_files();
     let runtime = runtime()?;
@@ -34,15 +40,28 @@ fn service(arguments: &ServeArguments) -> anyhow::Result<End> {
         let port = |what: &str, at: SocketAddr| {
             listen(at).with_context(|| format!("the {what} port {at} cannot be had"))
         };
-        let (data, admin) = (port("data", arguments.data)?, port("admin", arguments.admin)?);
-        let (data_at, admin_at) = (data.local_addr()?, admin.local_addr()?);
-        let at = |callee: &str| ways.to(callee);
-        let desk =
-            Desk::start(checked, &arguments.service, arguments.seed, at, data).map_err(anyhow::Error::msg)?;
-        serve_control(admin, desk, arguments.stack.clone(), text, data_at, guard);
-        // For whoever started it with ports that the system chose. One line, once it answers.
-        let (service, stack) = (&arguments.service, &arguments.stack);
-        screen::print(&format!("{service} of {stack}: calls at {data_at}, admin at http://{admin_at}\n"));
+        let admin = port("admin", arguments.admin)?;
+        let (admin_at, stack) = (admin.local_addr()?, &arguments.stack);
+        // One line, once it answers: for whoever started it with ports that the system chose.
+        match service {
+            Seat::Of(service) => {
+                let data = port("data", arguments.data)?;
+                let (data_at, at) = (data.local_addr()?, |callee: &str| ways.to(callee));
+                let desk = Desk::start(checked, &service, arguments.seed, at, data);
+                serve_control(admin, desk.map_err(anyhow::Error::msg)?, stack.clone(), text, data_at, guard);
+                let line = format!("{service} of {stack}: calls at {data_at}, admin at http://{admin_at}\n");
+                screen::print(&line);
+            }
+            Seat::Empty(place) => {
+                let why = format!(
+                    "place {place} of {stack} is empty: {} has {} services",
+                    name,
+                    ways.services.len()
+                );
+                serve_nobody(admin, &why, guard);
+                screen::print(&format!("{why}; admin at http://{admin_at}\n"));
+            }
+        }
         until_told().await
     })?;
     // What is under way is lost, as when any process ends.
@@ -103,26 +122,47 @@ pub(crate) fn token(arguments: &TokenArguments) -> anyhow::Result<Option<Token>>
     text.map(|text| Token::new(&text).map_err(anyhow::Error::msg)).transpose()
 }
 
+/// Who sits where `serve` was told to.
+enum Seat {
+    Of(String),
+    /// A place, counted from 1, beyond the last service.
+    Empty(usize),
+}
+
+/// Reads a service's name, or its place in the scenario. Names begin with a letter.
+fn seated(text: &str, services: &[String]) -> Seat {
+    match text.parse::<usize>() {
+        Ok(place) if place > services.len() => Seat::Empty(place),
+        Ok(place) if place > 0 => Seat::Of(services[place - 1].clone()),
+        _ => Seat::Of(text.to_owned()),
+    }
+}
+
 /// Where services are found: one by one, or by a rule.
 struct Ways {
+    services: Vec<String>,
     rule: String,
     ones: Vec<(String, String)>,
 }
 
 impl Ways {
     /// Reads every `--at`: `api=127.0.0.1:7001`, or a rule such as `control-{service}:7000`.
-    fn read(at: &[String], services: &[String]) -> anyhow::Result<Ways> {
-        let mut ways = Ways { rule: "{service}:7000".to_owned(), ones: Vec::new() };
+    fn read(at: &[String], services: Vec<String>) -> anyhow::Result<Ways> {
+        let mut ways = Ways { services, rule: "{service}:7000".to_owned(), ones: Vec::new() };
         for text in at {
             match text.split_once('=') {
-                Some((service, address)) if services.iter().any(|known| known == service) => {
+                Some((service, address)) if ways.services.iter().any(|known| known == service) => {
                     ways.ones.push((service.to_owned(), address.to_owned()));
                 }
                 Some((service, _)) => {
-                    bail!("--at {text}: no such service: `{service}`; there is {}", services.join(", "))
+                    bail!("--at {text}: no such service: `{service}`; there is {}", ways.services.join(", "))
                 }
-                None if text.contains("{service}") => ways.rule.clone_from(text),
-                None => bail!("--at {text}: expected SERVICE=HOST:PORT, or a rule with {{service}} in it"),
+                None if is_rule(text) => ways.rule.clone_from(text),
+                None => {
+                    bail!(
+                        "--at {text}: expected SERVICE=HOST:PORT, or a rule with {{service}} or {{place}} in it"
+                    )
+                }
             }
         }
         Ok(ways)
@@ -130,6 +170,7 @@ impl Ways {
 
     fn to(&self, service: &str) -> String {
         let one = self.ones.iter().rev().find(|(name, _)| name == service);
-        one.map_or_else(|| self.rule.replace("{service}", service), |(_, address)| address.clone())
+        let index = self.services.iter().position(|name| name == service).unwrap_or_default();
+        one.map_or_else(|| by_rule(&self.rule, index, service), |(_, address)| address.clone())
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use pumphandle_console::{Ports, Token};
 use pumphandle_console::client::Admin;
 use pumphandle_console::remote::{RemoteStack, ports};
+use pumphandle_console::{Ports, Token};
 use pumphandle_core::time::Origin;
 use pumphandle_experiment::run::remote::Controls;
 use pumphandle_experiment::scenario::Scenario;
@@ -59,7 +59,8 @@ pub(crate) fn for_run(
     let services: Vec<String> = scenario.services.keys().cloned().collect();
     let mut stacks: Vec<(String, Arc<dyn Controls>)> = Vec::new();
     for Ports { stack: name, ports } in ports_of(specs, scenario, token)? {
-        let stack = block_on(RemoteStack::find(ports, &services))?.map_err(|wrong| of_stack(&name, &wrong))?;
+        let stack =
+            block_on(RemoteStack::find(ports, &services))?.map_err(|wrong| of_stack(&name, &wrong))?;
         stacks.push((name, Arc::new(stack)));
     }
     Ok(stacks)

@@ -58,7 +58,8 @@ pub async fn trigger(
     let found = scenario.timeline.iter().find(|it| it.trigger == name);
     let trigger = found.ok_or_else(|| Undone::Wrong(unknown("trigger", name, known)))?;
     let Some(service) = trigger.service() else {
-        let sentence = format!("`{name}` changes the load, which comes from the runner: no service can do that");
+        let sentence =
+            format!("`{name}` changes the load, which comes from the runner: no service can do that");
         return Err(Undone::Wrong(sentence));
     };
     let lasts = lasts.or(trigger.lasts);

@@ -8,6 +8,7 @@
 //!
 //! # Layout
 //!
+//! * `empty`: the admin port of a place without a service
 //! * `exposition`: one service's metrics as text; `reader`: that text as metrics
 //! * `server`: the metrics of a run's services over HTTP
 //! * `control`: the admin port of a service in a process of its own; [`client`]: its other end
@@ -18,6 +19,7 @@
 
 pub mod client;
 mod control;
+mod empty;
 mod exposition;
 mod guard;
 pub mod hands;
@@ -31,6 +33,7 @@ mod server;
 mod state;
 
 pub use control::{MAX_BODY, WHO, serve_control};
+pub use empty::serve_nobody;
 pub use guard::{Guard, SHORTEST_TOKEN, Token};
 pub use lookout::Ports;
 pub use reader::{BadMetrics, MAX_PAGE, Page, read_metrics};

@@ -34,7 +34,8 @@ fn samples(metric: RunMetric, shown: &Shown) -> Vec<(Vec<String>, f64)> {
     match metric {
         RunMetric::RunInfo => {
             let run = shown.run.iter();
-            run.map(|(name, clock, seed)| (vec![name.clone(), (*clock).to_owned(), seed.to_string()], 1.0)).collect()
+            run.map(|(name, clock, seed)| (vec![name.clone(), (*clock).to_owned(), seed.to_string()], 1.0))
+                .collect()
         }
         RunMetric::Phase => {
             let all = Phase::ALL.iter();
@@ -46,7 +47,9 @@ fn samples(metric: RunMetric, shown: &Shown) -> Vec<(Vec<String>, f64)> {
         RunMetric::LeverActive => {
             let levers = shown.levers.iter();
             levers
-                .map(|(arm, lever, level, acts)| (vec![arm.clone(), lever.clone(), level.to_string()], is(*acts)))
+                .map(|(arm, lever, level, acts)| {
+                    (vec![arm.clone(), lever.clone(), level.to_string()], is(*acts))
+                })
                 .collect()
         }
         RunMetric::UsersDue => by_arm(&|arm| arm.users.due as f64),

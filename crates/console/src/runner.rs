@@ -126,7 +126,9 @@ impl Door {
             "/start" => {
                 let wanted = wanted(&body)?;
                 Ok(match self.runner.start(&wanted, &who) {
-                    Ok((lever, seed)) => answer_json(StatusCode::OK, &json!({ "lever": lever, "seed": seed })),
+                    Ok((lever, seed)) => {
+                        answer_json(StatusCode::OK, &json!({ "lever": lever, "seed": seed }))
+                    }
                     Err(refusal) => of_runner(&refusal),
                 })
             }
@@ -151,7 +153,8 @@ impl Door {
             _ => {
                 let known = self.runner.known();
                 let mut all = state::of(&self.runner, &known, &board.read(), &self.lookout);
-                all["links"] = self.links.iter().map(|it| json!({ "name": it.name, "url": it.url })).collect();
+                all["links"] =
+                    self.links.iter().map(|it| json!({ "name": it.name, "url": it.url })).collect();
                 all["token"] = Value::from(self.guard.needs_token());
                 answer_json(StatusCode::OK, &all)
             }
@@ -193,7 +196,8 @@ impl Door {
             Some(arm) => {
                 let found = self.stacks.iter().position(|stack| stack.stack == arm);
                 let known = self.stacks.iter().map(|stack| stack.stack.as_str());
-                let sentence = || (StatusCode::UNPROCESSABLE_ENTITY, plan::unknown("arm", &control::short(&arm), known));
+                let sentence =
+                    || (StatusCode::UNPROCESSABLE_ENTITY, plan::unknown("arm", &control::short(&arm), known));
                 vec![found.ok_or_else(sentence)?]
             }
             // What comes from outside comes to all; what is done about it, somebody does somewhere.
@@ -290,7 +294,10 @@ fn from(query: Option<&str>) -> usize {
 }
 
 fn wants_a_page(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+    headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn wrong(field: &str, message: &str) -> Refusal {

@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicBool;
 use hdrhistogram::Histogram;
 use pumphandle_load::ledger::Second;
 
+use crate::board::Board;
 use crate::loops::Loops;
 use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
 use crate::run::SeedRun;
 use crate::run::real_clock::{Health, Started, run_side_by_side};
-use crate::board::Board;
 use crate::run::remote::{Around, Controls, run_against};
 use crate::run::rows::Rows;
 use crate::run::series::Series;

@@ -219,7 +219,10 @@ impl Runner {
             (lever, _) => Some(question(&setup, lever.as_deref(), &Wanted::default())?),
         };
         if next.is_none() && !setup.wait {
-            return Err(Refused::wrong("lever", "two stacks, and no lever to pull on the second: name one, or wait"));
+            return Err(Refused::wrong(
+                "lever",
+                "two stacks, and no lever to pull on the second: name one, or wait",
+            ));
         }
         let state = State {
             doing: Doing::Rests,
@@ -309,7 +312,9 @@ impl Runner {
             return Err(Refused::Conflict(sentence));
         }
         if state.asked {
-            return Err(Refused::Conflict("a run has been asked for, and begins when the stacks are there".to_owned()));
+            return Err(Refused::Conflict(
+                "a run has been asked for, and begins when the stacks are there".to_owned(),
+            ));
         }
         let before = state.next.as_ref().and_then(|question| question.lever.clone());
         let lever = wanted.lever.clone().or(before);
@@ -486,7 +491,8 @@ impl Runner {
         }
         let around = circumstances(question);
         let result = story::result(checked, &one, &around);
-        let together = Together { result: story::result(checked, &all.measured, &around), left_out: all.left_out };
+        let together =
+            Together { result: story::result(checked, &all.measured, &around), left_out: all.left_out };
         self.board.found(if all.measured.seeds.is_empty() { &result } else { &together.result });
         let to_keep = ToKeep {
             checked,
@@ -525,8 +531,7 @@ impl Runner {
         let mut state = self.lock();
         while !over(&state) && self.now() < at {
             let rest = at.since(self.now());
-            let (again, _) =
-                self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner);
+            let (again, _) = self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner);
             state = again;
         }
     }
@@ -550,16 +555,15 @@ fn question(setup: &Setup, lever: Option<&str>, wanted: &Wanted) -> Result<Quest
             .map_err(|sentence| Refused::wrong(path, sentence))?;
     }
     if !changes.is_empty() {
-        overrides::check_again(&mut checked)
-            .map_err(|sentences| Refused::wrong("", sentences.join("; ")))?;
+        overrides::check_again(&mut checked).map_err(|sentences| Refused::wrong("", sentences.join("; ")))?;
     }
     let mut arms = vec![plan::control(&checked.scenario)];
     if let Some(asked) = lever {
         if setup.stacks.len() < 2 {
             return Err(Refused::wrong("lever", "there is one stack, the control: none to pull a lever on"));
         }
-        let (name, mode) = plan::lever_of(&checked.scenario, asked)
-            .map_err(|sentence| Refused::wrong("lever", sentence))?;
+        let (name, mode) =
+            plan::lever_of(&checked.scenario, asked).map_err(|sentence| Refused::wrong("lever", sentence))?;
         let arm = plan::treatment(&checked.scenario, &name, mode);
         arms.push(arm.map_err(|wrong| Refused::wrong("lever", format!("{}: {}", wrong[0].0, wrong[0].1)))?);
     }
@@ -578,8 +582,13 @@ fn circumstances(question: &Question) -> Circumstances {
 
 /// How a run ended, in a sentence.
 fn said_of(result: &RunResult) -> String {
-    let reasons: Vec<&str> =
-        result.reasons.iter().chain(result.arms.iter().skip(1).flat_map(|arm| &arm.reasons)).map(String::as_str).collect();
-    let end = if result.partial { "the run was stopped; what was measured is kept" } else { "the run is over" };
+    let reasons: Vec<&str> = result
+        .reasons
+        .iter()
+        .chain(result.arms.iter().skip(1).flat_map(|arm| &arm.reasons))
+        .map(String::as_str)
+        .collect();
+    let end =
+        if result.partial { "the run was stopped; what was measured is kept" } else { "the run is over" };
     if reasons.is_empty() { end.to_owned() } else { format!("{end}; not valid: {}", reasons.join("; ")) }
 }

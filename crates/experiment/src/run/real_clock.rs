@@ -120,7 +120,8 @@ pub fn run_side_by_side(
                     started(&arm.name, stack.meters());
                     let send = move |target: Target| drop(ready.send((i, target)));
                     let users = board.map(|board| board.users(i));
-                    conduct(scenario, arm, stack, Generator::Outside(Box::new(send)), users, until(stop)).await
+                    conduct(scenario, arm, stack, Generator::Outside(Box::new(send)), users, until(stop))
+                        .await
                 })
             }));
         }

@@ -332,7 +332,8 @@ async fn last_words(scenario: &Scenario, hand: &Hand) -> (Vec<String>, u64) {
         match hand.stack.about(&service).await {
             Ok(about) => {
                 if about.settings != hand.expected(scenario, &service) {
-                    hand.troubles.note(format!("the settings of {service} are not those that this run gave it"));
+                    hand.troubles
+                        .note(format!("the settings of {service} are not those that this run gave it"));
                 }
                 wrong.extend(about.wrong_accounts);
                 faults += about.machine_faults;
