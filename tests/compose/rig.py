@@ -2,7 +2,8 @@
 """The compose file as a user has it, with shorter runs: see run.sh, which makes the images and calls this.
 
 Waits for conditions, with limits on how long; nothing here is a measurement of latency, since the machine is shared. Whatever
-happens, everything is taken down again. Ends with 1 at the first thing that is not as it should be.
+happens, everything is taken down again. Ends with 1 at the first thing that is not as it should be, and with 3 if the machine was so busy
+that this proves nothing.
 """
 
 import http.client
@@ -25,6 +26,8 @@ FILES = ["docker-compose.yml", "tests/compose/override.yml"]
 TOKEN = "inside-these-networks-only"
 SERVICES = [f"{stack}-{name}" for stack in ("control", "treatment") for name in ("client", "api", "db", "replica")]
 CONTAINERS = [*SERVICES, "runner", "prometheus"]
+# Users of this test have 3 s for an answer of 0.1 s. When they are begun this late, in seconds, it is the machine that fails.
+TOO_LATE = 0.5
 DASHBOARDS = os.environ.get("DASHBOARDS", "target/release/dashboards")
 
 
@@ -313,7 +316,10 @@ def killed():
 # ---- the end
 
 def down():
-    subprocess.run([*COMPOSE, "down", "-v", "--remove-orphans", "-t", "3"], capture_output=True)
+    # To the end, however often somebody interrupts: in a session of its own, which a terminal's interrupt does not reach.
+    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(interrupt, signal.SIG_IGN)
+    subprocess.run([*COMPOSE, "down", "-v", "--remove-orphans", "-t", "3"], capture_output=True, start_new_session=True)
     left = []
     for kind in (["ps", "-aq"], ["network", "ls", "-q"], ["volume", "ls", "-q"]):
         left += run(["docker", *kind, "--filter", f"label=com.docker.compose.project={PROJECT}"]).split()
@@ -322,9 +328,9 @@ def down():
 
 def main():
     interrupted = lambda *_: sys.exit(130)
-    signal.signal(signal.SIGTERM, interrupted)
-    signal.signal(signal.SIGINT, interrupted)
-    failure = None
+    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(interrupt, interrupted)
+    failure, late = None, 0.0
     try:
         files()
         started = up()
@@ -335,12 +341,16 @@ def main():
         dashboards()
     except AssertionError as error:
         failure = error
+        late = value("max(max_over_time(pumphandle_rig_lag_seconds[3m]))") or 0.0
         for name in CONTAINERS:
             if container(name):
                 print(f"--- {name}\n" + "\n".join(log(name).splitlines()[-15:]))
     finally:
         left = down()
         say(f"taken down: {len(left)} containers, networks and volumes left")
+    if failure and not left and late > TOO_LATE:
+        print(f"NOT TESTED: {failure}; but users were begun up to {late:.1f} s late: the machine was too busy")
+        sys.exit(3)
     if failure or left:
         sys.exit(f"FAILED: {failure or left}")
     say("the rig in containers does what it should")

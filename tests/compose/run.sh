@@ -73,4 +73,10 @@ fi
 made+=("$PUMPHANDLE_IMAGE")
 docker run --rm --read-only --cap-drop ALL --network none "$PUMPHANDLE_IMAGE" --version
 
-/usr/bin/python3 tests/compose/rig.py
+# Told to end, it tells the test, and waits until that has taken everything down.
+/usr/bin/python3 tests/compose/rig.py & rig=$!
+trap 'kill "$rig" 2>/dev/null' INT TERM HUP
+ended=0; wait "$rig" || ended=$?
+# A signal ends the waiting, and not what was waited for.
+while kill -0 "$rig" 2>/dev/null; do ended=0; wait "$rig" || ended=$?; done
+exit "$ended"
