@@ -117,7 +117,10 @@ impl Admin {
     fn read(&self, path: &str) -> Answer {
         match path {
             "/healthz" => page::text(StatusCode::OK, "ok\n"),
-            "/metrics" => page::answer(StatusCode::OK, TEXT_FORMAT, self.exposition.render()),
+            "/metrics" => {
+                self.desk.process().stack().bill();
+                page::answer(StatusCode::OK, TEXT_FORMAT, self.exposition.render())
+            }
             "/scenario" => page::text(StatusCode::OK, self.scenario.clone()),
             "/events" => json(StatusCode::OK, &self.desk.events()),
             "/settings" => json(StatusCode::OK, &self.desk.settings()),

@@ -230,6 +230,28 @@ fn a_stranger_name_a_wrong_kind_and_too_much_of_anything_are_refused() {
     );
 }
 
+/// Processor time is not counted while it is spent: whoever asks has it counted first.
+#[test]
+fn what_a_service_has_computed_is_seen_by_whoever_asks() {
+    let rig = Rig::start("api", None);
+    let computed = || {
+        let page = rig.ask("GET", "/metrics", "").body;
+        let line =
+            page.lines().find(|line| line.starts_with("pumphandle_cpu_seconds_total{")).unwrap().to_owned();
+        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    assert_eq!(computed(), 0.0);
+    let data = rig.get("/")["data"].as_str().unwrap().to_owned();
+    let mut call = std::net::TcpStream::connect(&data).unwrap();
+    let request = "POST / HTTP/1.1\r\nhost: api\r\nconnection: close\r\ncontent-length: 0\r\n\
+                   pumphandle-arrival: 1\r\npumphandle-path: 1\r\n\r\n";
+    call.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    call.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(computed() > 0.0);
+}
+
 #[test]
 fn without_the_token_everything_can_be_read_and_nothing_changed() {
     const TOKEN: &str = "a-token-for-this-test";

@@ -189,12 +189,16 @@ impl Stack {
 
     /// Every service's meter read now, in the scenario's order, with its number of replicas.
     pub fn read(&self) -> Vec<(Snapshot, usize)> {
+        self.bill();
         let at = now();
-        let of = |node: &Arc<ServiceNode>| {
-            node.bill();
-            (node.shared.meter.read(at), node.replicas().len())
-        };
+        let of = |node: &Arc<ServiceNode>| (node.shared.meter.read(at), node.replicas().len());
         self.nodes.values().map(of).collect()
+    }
+
+    /// Tells the meters what was computed until now: nobody counts that while it happens. For whoever reads a meter
+    /// by itself.
+    pub fn bill(&self) {
+        self.nodes.values().for_each(|node| node.bill());
     }
 
     /// The meter of a service.

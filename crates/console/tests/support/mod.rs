@@ -22,7 +22,7 @@ duration: 60s
 load: { arrivals: { poisson: 20/s } }
 services:
   client: { calls: api, with: { retry: { attempts: 4, backoff: { up_to: 100ms } } } }
-  api: { workers: 4, queue: { size: 100 }, service_time: { exponential: 5ms } }
+  api: { workers: 4, queue: { size: 100 }, service_time: { exponential: 5ms }, cpu: { requested: 1 } }
 timeline:
   - { trigger: slow, from: 20s, for: 10s, do: { slow_down: { service: api, factor: 20 } } }
   - { trigger: broken, from: 40s, for: 1s, do: { errors: { service: api, share: 50% } } }

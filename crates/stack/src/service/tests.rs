@@ -9,6 +9,7 @@ use pumphandle_core::draws::{Draws, Path};
 use pumphandle_core::meter::{Flow, StockName};
 use pumphandle_core::time::{Order, simulate, sleep, spawn};
 use pumphandle_core::{Call, CallError, Dur, Outcome, Share, World};
+use pumphandle_policy::Policies;
 
 use super::*;
 use crate::service_time::ServiceTime;
@@ -184,6 +185,27 @@ proptest! {
             // Two of n: the mean is twice `each`; six standard deviations of a binomial are below a tenth of it.
             prop_assert!((f64::from(count) / (2.0 * each as f64) - 1.0).abs() < 0.1, "{count} of {each}");
         }
+    }
+}
+
+#[test]
+fn a_shared_pool_lets_as_many_through_as_one_replica_would() {
+    for (shared, at_a_time) in [(false, 2), (true, 1)] {
+        simulate(async move {
+            let pool = serde_json::json!({ "pool": { "size": 1, "shared": shared } });
+            let with: Policies = serde_json::from_value(pool).unwrap();
+            let calls = Calls::One("api".to_owned());
+            let front = ServiceSettings { calls, with, replicas: 2, ..ServiceSettings::default() };
+            let all: StackSettings =
+                IndexMap::from([("front".to_owned(), front), ("api".to_owned(), api(1))]);
+            let stack = Arc::new(Stack::start(World::new(7, true), &all));
+            let answers = [send(&stack, 1), send(&stack, 2)];
+            pass(SECOND * 3).await;
+            assert!(answers.iter().all(|it| it.lock().unwrap().as_ref().is_some_and(Result::is_ok)));
+            let active = stack.meter("front").stock(StockName::PoolActive).read(now());
+            assert_eq!((active.peak, active.inflow), (at_a_time, 2));
+        })
+        .unwrap();
     }
 }
 
