@@ -92,6 +92,29 @@ fn replicas_that_take_time_to_start_are_waited_for_as_are_their_metrics() {
 }
 
 #[test]
+fn a_trigger_that_kills_replicas_takes_effect_for_as_long_as_it_lasts_and_a_start_up() {
+    let lose = |replicas: u32| {
+        let mut scenario = switched_off();
+        scenario.load.changes.clear();
+        for change in ["api.replicas=3", "api.start_up=10s", "pull=150s"] {
+            overrides::apply(&mut scenario, change).unwrap();
+        }
+        let timeline = format!(
+            "timeline=[{{ trigger: killed, from: 60s, for: 5s, do: {{ lose_replicas: {{ service: api, replicas: {replicas} }} }} }}]"
+        );
+        scenario.kind = pumphandle_experiment::scenario::Kind::Pulse;
+        overrides::apply(&mut scenario, &timeline).unwrap();
+        control(&scenario)
+    };
+    let ready = |run: &SeedRun, second: usize| run.rows[second - 1][0].stock(StockName::Ready).level;
+    let run = lose(2);
+    // What happens at a second's end is in that second's row.
+    assert_eq!([59, 60, 74, 75].map(|second| ready(&run, second)), [3, 1, 1, 3]);
+    assert_eq!(run.rows[61][0].replicas, 3, "as many are wanted as before");
+    assert_eq!([60, 75].map(|second| ready(&lose(5), second)), [0, 3], "all that there are");
+}
+
+#[test]
 fn utilisation_is_a_share_of_what_is_asked_for_and_no_replica_computes_more_than_its_workers() {
     let run = control(&scenario(&["autoscalers.cpu.max=1"]));
     let computed: Vec<u64> = run.rows.iter().map(|row| row[0].flow(Flow::CpuNanos)).collect();
