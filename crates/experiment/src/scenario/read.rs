@@ -99,7 +99,7 @@ fn policies_apart(mut problems: Problems) -> Problems {
 }
 
 /// The parts of a scenario in which every number is somebody's decision.
-const DECIDED: [&str; 10] = [
+pub(crate) const DECIDED: [&str; 10] = [
     "slo",
     "duration",
     "pull",

@@ -5,25 +5,11 @@ use pumphandle_core::{Dur, Rate, Share};
 use serde_json::{Number as Json, Value};
 
 use crate::document::{Document, Path, Segment, WhyKind};
-use crate::scenario::read::{formats, schema};
+use crate::scenario::read::{DECIDED, formats, schema};
 use crate::scenario::{Scenario, check};
 
 /// By how much a number is varied, down and up.
 pub const BY: f64 = 0.25;
-
-/// The parts of a scenario in which numbers are somebody's decision.
-const PARTS: [&str; 10] = [
-    "slo",
-    "duration",
-    "pull",
-    "load",
-    "services",
-    "autoscalers",
-    "reference",
-    "settling",
-    "timeline",
-    "levers",
-];
 
 /// Which numbers are varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +51,7 @@ pub fn numbers(document: &Document, which: Which) -> Vec<Number> {
     let mut found = Vec::new();
     for at in document.numbers() {
         let decided =
-            matches!(at.segments().first(), Some(Segment::Key(part)) if PARTS.contains(&part.as_str()));
+            matches!(at.segments().first(), Some(Segment::Key(part)) if DECIDED.contains(&part.as_str()));
         let names_a_rung = at.segments().len() == 3 && matches!(at.last_key(), Some("level" | "also_level"));
         let why = document.why(&at);
         let free = why.as_ref().is_some_and(|why| why.kind == WhyKind::Free);
