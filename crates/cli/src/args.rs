@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Measure things side by side on the incidents.
     #[command(subcommand)]
     Compare(Compare),
-    /// Put a run into a running Prometheus, so that dashboards show it as if it had happened.
+    /// Put a run into a running Prometheus, as if it had happened there.
     Load(LoadArguments),
     /// Write a run as a file that Prometheus' own tools read.
     Export(ExportArguments),
@@ -425,9 +425,6 @@ pub(crate) struct LoadArguments {
     /// The server; it must take remote write (--web.enable-remote-write-receiver).
     #[arg(long, value_name = "URL")]
     pub(crate) prometheus: String,
-    /// Where the dashboards are, for the links that are printed.
-    #[arg(long, value_name = "URL", default_value = "http://localhost:3000")]
-    pub(crate) grafana: String,
 }
 
 #[derive(Debug, Args)]

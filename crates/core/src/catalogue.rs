@@ -1,6 +1,6 @@
-//! What is exported under which name, wherever it goes: `/metrics`, files, remote write, dashboards. A service's
-//! metrics are derived from the catalogue of the meters: nothing is declared here that is not counted there, and
-//! nothing counted there is left out. What the runner sees of users, levers and its own machine is declared here.
+//! What is exported under which name, wherever it goes: `/metrics`, files, remote write. A service's metrics are
+//! derived from the catalogue of the meters: nothing is declared here that is not counted there, and nothing
+//! counted there is left out. What is known of a run as a whole, its users and levers, is declared here.
 
 use crate::meter::{BreakerState, Flow, Snapshot, StockName};
 
@@ -58,7 +58,7 @@ pub struct MetricSpec {
 
 macro_rules! run_metrics {
     ($($variant:ident = $kind:ident $name:literal [$($label:literal),*]: $help:literal;)+) => {
-        /// What the runner sees: users, what was done, and whether its machine can be believed.
+        /// What is known of a run as a whole: its users, what was done, and what came of it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum RunMetric { $(#[doc = $help] $variant,)+ }
 
@@ -105,12 +105,6 @@ run_metrics! {
     HarmShare = Gauge "harm_share" ["arm"]:
         "Share of users without a good answer since the trigger or the pull, whichever came later; once it is over.";
     Verdict = Gauge "verdict" ["arm", "lever", "level", "verdict"]: "1 for what the lever of this arm was found to do.";
-    RigLag = Gauge "rig_lag_seconds" ["arm"]: "How late users were begun: the worst of the last second.";
-    RigLateSends = Counter "rig_late_sends_total" ["arm"]: "Users begun more than 5 ms after they were due.";
-    RigIdleTimerLate = Gauge "rig_idle_timer_late_seconds" []:
-        "How late an idle timer of the runner was: the worst of the last second.";
-    RigCpu = Gauge "rig_cpu_ratio" []: "Share of all processors of the runner's machine that was used, by anybody.";
-    RigTroubles = Counter "rig_troubles_total" ["arm"]: "What went wrong with services of this arm in this run.";
 }
 
 impl RunMetric {
@@ -125,7 +119,7 @@ impl RunMetric {
     }
 }
 
-/// Every metric there is: of services, then of the runner.
+/// Every metric there is: of services, then of the run.
 pub fn all() -> Vec<MetricSpec> {
     let services = services().into_iter().map(|(spec, _)| spec);
     services.chain(RunMetric::ALL.iter().map(|metric| metric.spec())).collect()
