@@ -126,7 +126,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Where something is written before it gets its name: beside it, hidden by a dot.
-fn draft(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn draft(path: &Path) -> anyhow::Result<PathBuf> {
     let name = path.file_name().context("it has no name")?.to_string_lossy();
     Ok(parent(path).join(format!(".{name}.{}", std::process::id())))
 }
@@ -149,12 +149,6 @@ fn fill(draft: &Path, story: &Story, measured: &Measured) -> anyhow::Result<()> 
         }
     }
     Ok(())
-}
-
-/// A hidden file beside `file`, to be renamed to it once it is whole.
-pub(crate) fn beside(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    file.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 pub(crate) fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {

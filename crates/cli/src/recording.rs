@@ -132,7 +132,8 @@ fn write(run: &Recording, start: i64, out: &mut impl Write) -> Result<u64, Unrea
 
 /// Beside its place first: a half file would be taken for a whole one up to its end.
 fn to_file(run: &Recording, start: i64, file: &Path) -> Result<u64, Unreadable> {
-    let draft = folder::beside(file);
+    let draft =
+        folder::draft(file).map_err(|why| Unreadable::Io(std::io::Error::other(format!("{why:#}"))))?;
     let written = File::create(&draft).map_err(Unreadable::Io).and_then(|out| {
         let mut out = BufWriter::with_capacity(1 << 18, out);
         write(run, start, &mut out)
