@@ -143,7 +143,7 @@ fn measure_in_real_time(
     println!("{} arms side by side, {} s of real time", arms.len(), timeline.end);
     let stop = Arc::new(AtomicBool::new(false));
     let (runs, health) =
-        run_side_by_side(scenario, arms, SEED, &stop, &|_, _| ()).expect("the system gives threads");
+        run_side_by_side(scenario, arms, SEED, &stop, &|_, _| (), None).expect("the system gives threads");
     let mut reasons = health.reasons();
     reasons.extend(validity::of_control(scenario, timeline, &runs[0]));
     reasons.extend(runs.iter().flat_map(validity::of_arm));

@@ -156,7 +156,7 @@ pub fn send(rate: u32, seconds: u64) -> std::io::Result<Sent> {
     let scenario = through_three(rate, seconds);
     let arm = plan::control(&scenario);
     let never = Arc::new(AtomicBool::new(false));
-    let (runs, health) = run_side_by_side(&scenario, &[arm], 1, &never, &|_, _| {})?;
+    let (runs, health) = run_side_by_side(&scenario, &[arm], 1, &never, &|_, _| {}, None)?;
     let total = |count: fn(&Second) -> u32| -> f64 {
         runs[0].tally.seconds.iter().map(|second| f64::from(count(second))).sum()
     };

@@ -13,7 +13,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         .args(arguments)
         .stdin(Stdio::null())
         .env_remove("PUMPHANDLE_TOKEN")
-        .env_remove("PUMPHANDLE_SCENARIO");
+        .env_remove("PUMPHANDLE_SCENARIO")
+        .env_remove("PUMPHANDLE_LEVER");
     command
 }
 

@@ -314,7 +314,8 @@ fn every_row_of_the_threat_model_names_tests_that_exist_and_every_endpoint_has_a
             .skip(1)
             .step_by(2)
             .filter_map(|code| {
-                Some(code.rsplit_once("::")?.1).or_else(|| code.strip_prefix("tests/").map(|_| code))
+                let function = code.rsplit_once("::").map(|(_, name)| name);
+                function.or_else(|| code.starts_with("tests/").then_some(code))
             })
             .collect();
         named += found.len();
@@ -325,15 +326,18 @@ fn every_row_of_the_threat_model_names_tests_that_exist_and_every_endpoint_has_a
         wrong.extend(found.iter().filter(|name| !exists(name)).map(|name| format!("no such test: {name}")));
     }
     assert!(named > 20, "this test does not see the rows");
-    let control = std::fs::read_to_string(root().join("crates/console/src/control.rs")).expect("it is there");
-    let (_, paths) = control.split_once("const PATHS: &str = \"").expect("the paths are listed");
-    let (paths, _) = paths.split_once(';').expect("the list ends");
-    let paths: Vec<&str> = paths
-        .split([' ', ',', '\\', '\n', '"'])
-        .filter(|word| word.starts_with('/') && word.len() < 30)
-        .collect();
-    assert!(paths.len() >= 11, "this test does not see the paths: {paths:?}");
-    let missing = paths.iter().filter(|path| !model.contains(&format!("{path}`")));
+    let mut listed = Vec::new();
+    for port in ["control.rs", "runner.rs"] {
+        let port =
+            std::fs::read_to_string(root().join("crates/console/src").join(port)).expect("it is there");
+        let (_, paths) = port.split_once("const PATHS: &str = \"").expect("the paths are listed");
+        let (paths, _) = paths.split_once(';').expect("the list ends");
+        let paths = paths.split([' ', ',', '\\', '\n', '"']).map(str::to_owned);
+        let paths: Vec<String> = paths.filter(|word| word.starts_with('/') && word.len() < 30).collect();
+        assert!(paths.len() >= 11, "this test does not see the paths: {paths:?}");
+        listed.extend(paths);
+    }
+    let missing = listed.iter().filter(|path| !model.contains(&format!("{path}`")));
     wrong.extend(missing.map(|path| format!("no row for {path}")));
     none(&wrong);
 }

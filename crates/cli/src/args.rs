@@ -20,8 +20,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Measure every claim again: for CI.
     Check(CheckArguments),
-    /// Run one service of a scenario as a process of its own.
-    Serve(ServeArguments),
+    /// Run one service of a scenario as a process of its own, or the runner of its experiment.
+    Serve(Box<ServeCommand>),
     /// Start a trigger in a running stack.
     Trigger(TriggerArguments),
     /// End a trigger in a running stack, or all of them.
@@ -129,12 +129,78 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ServeArguments {
-    /// Which service of the scenario.
-    pub(crate) service: String,
-    /// A name of `pumphandle list`, or a path. The same for every service of a stack.
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct ServeCommand {
+    #[command(subcommand)]
+    pub(crate) runner: Option<ServeRunner>,
+    #[command(flatten)]
+    pub(crate) service: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServeRunner {
+    /// The experiment against running stacks, as often as it is asked for, with a page, metrics, and hands.
+    Runner(RunnerArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunnerArguments {
+    /// A name of `pumphandle list`, or a path. The same as that of the stacks.
     #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
     pub(crate) scenario: String,
+    /// A stack, NAME=URL, as control=http://control-{service}:9100, or with the URLs of all admin ports, separated
+    /// by commas. The control, and one more if a lever is to be pulled.
+    #[arg(long, value_name = "NAME=URL", required = true)]
+    pub(crate) stack: Vec<String>,
+    /// The lever to pull on the other stack, or NAME@start. With --wait it can be named later.
+    #[arg(long, value_name = "NAME", env = "PUMPHANDLE_LEVER")]
+    pub(crate) lever: Option<String>,
+    /// Where the page, /metrics, /healthz and the hands are. Other than loopback it needs a token.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
+    pub(crate) admin: std::net::SocketAddr,
+    /// Begin when somebody asks for it, by POST /start or on the page, and not at once.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// When a run is over, go on with the next seed.
+    #[arg(long = "loop")]
+    pub(crate) again: bool,
+    /// How long to rest between two runs.
+    #[arg(long, value_name = "D", value_parser = Dur::parse, default_value = "10s")]
+    pub(crate) pause: Dur,
+    /// How long users arrive, instead of what the file says.
+    #[arg(long, value_name = "D", value_parser = Dur::parse)]
+    pub(crate) duration: Option<Dur>,
+    /// When levers are pulled, instead of what the file says.
+    #[arg(long, value_name = "D", value_parser = Dur::parse)]
+    pub(crate) pull: Option<Dur>,
+    /// Change any value of the scenario: load.arrivals.poisson=80/s. Settings of services: as the stacks have them.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Keep the results of the last 20 runs in this folder, and those of all seeds together in `together`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// A link on the page, NAME=URL, such as Grafana=http://localhost:3000; may be repeated.
+    #[arg(long, value_name = "NAME=URL")]
+    pub(crate) link: Vec<String>,
+    /// A further name by which the port may be reached; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Which service of the scenario: its name, or its place in the file, counted from 1. A place that the
+    /// scenario does not fill stays empty.
+    #[arg(required = true)]
+    pub(crate) service: Option<String>,
+    /// A name of `pumphandle list`, or a path. The same for every service of a stack.
+    #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO", required = true)]
+    pub(crate) scenario: Option<String>,
     /// The name of the stack, as metrics show it: control, treatment.
     #[arg(long, value_name = "NAME", default_value = "control")]
     pub(crate) stack: String,
@@ -142,7 +208,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
     /// Where a called service is found, SERVICE=HOST:PORT; may be repeated. Or a rule for all of them with
-    /// {service} in it. Default: {service}:7000.
+    /// {service} or {place} in it. Default: {service}:7000.
     #[arg(long, value_name = "WHERE")]
     pub(crate) at: Vec<String>,
     /// Where calls are taken. Whoever reaches it can cause load: keep it on the stack's own network.
@@ -170,10 +236,11 @@ pub(crate) struct TokenArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct StackArguments {
-    /// The admin ports of the stack: http://control-{service}:9100, or all of them, separated by commas.
+    /// The admin ports of the stack: http://control-{service}:9100 ({place} counts them from 1), or all of them,
+    /// separated by commas.
     #[arg(long, value_name = "URL")]
     pub(crate) stack: String,
-    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where {service} stands in URLs;
+    /// What the stack runs: a name of `pumphandle list`, or a path. Only needed where URLs are a rule;
     /// otherwise the stack says it.
     #[arg(long, value_name = "SCENARIO", env = "PUMPHANDLE_SCENARIO")]
     pub(crate) scenario: Option<String>,

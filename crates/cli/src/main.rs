@@ -19,6 +19,7 @@ mod map;
 mod progress;
 mod recording;
 mod run;
+mod runner;
 mod scenarios;
 mod screen;
 mod sensitivity;

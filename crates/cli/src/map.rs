@@ -10,12 +10,13 @@ use pumphandle_experiment::map::looks::Looks;
 use pumphandle_experiment::map::result::{About, MapResult, ThresholdResult};
 use pumphandle_experiment::map::sweep::Sweep;
 use pumphandle_experiment::map::threshold::Along;
+use pumphandle_experiment::plan;
 use pumphandle_experiment::scenario::read::Checked;
 use serde::Serialize;
 
 use crate::args::{PointArguments, SweepArguments, ThresholdArguments, threads};
 use crate::progress::{Progress, stop_flag};
-use crate::run::{lever, machine, quoted};
+use crate::run::{machine, quoted};
 use crate::{End, folder, scenarios, screen};
 
 pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<End> {
@@ -77,7 +78,11 @@ pub(crate) fn threshold(arguments: &ThresholdArguments) -> anyhow::Result<End> {
 fn prepare(scenario: &str, point: &PointArguments) -> anyhow::Result<(Checked, Arm)> {
     folder::usable(point.out.as_deref())?;
     let mut checked = scenarios::load(scenario)?;
-    let lever = point.lever.as_deref().map(|asked| lever(&checked.scenario, asked)).transpose()?;
+    let lever = point
+        .lever
+        .as_deref()
+        .map(|asked| plan::lever_of(&checked.scenario, asked).map_err(anyhow::Error::msg))
+        .transpose()?;
     // A lever that is not measured must not keep a point from being measured, by changing nothing there.
     let measured = |name: &String| lever.as_ref().is_some_and(|(lever, _)| lever == name);
     checked.scenario.levers.retain(|name, _| measured(name));

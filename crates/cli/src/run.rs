@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::bail;
+use pumphandle_console::{serve_metrics, serve_run_metrics};
 use pumphandle_core::Dur;
 use pumphandle_core::meter::Meter;
-use pumphandle_experiment::document::suggest;
+use pumphandle_experiment::board::Board;
 use pumphandle_experiment::loops;
 use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
 use pumphandle_experiment::presets as experiment_presets;
 use pumphandle_experiment::result::{Machine, Story};
 use pumphandle_experiment::run::real_clock::Health;
-use pumphandle_experiment::run::remote::{Controls, Tell};
+use pumphandle_experiment::run::remote::{Around, Controls, Stacks, Tell};
 use pumphandle_experiment::scenario::read::Checked;
 use pumphandle_experiment::scenario::{Mode, Scenario};
 use pumphandle_experiment::story::{self, Circumstances, SHOWN};
@@ -66,11 +67,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
 }
 
 /// The running stacks of `--stack`, in the order of the arms; none without it.
-fn stacks(
-    scenario: &Scenario,
-    arms: &[ArmPlan],
-    arguments: &RunArguments,
-) -> anyhow::Result<Vec<(String, Arc<dyn Controls>)>> {
+fn stacks(scenario: &Scenario, arms: &[ArmPlan], arguments: &RunArguments) -> anyhow::Result<Stacks> {
     if arguments.stack.is_empty() {
         return Ok(Vec::new());
     }
@@ -93,7 +90,8 @@ fn against(
 ) -> anyhow::Result<()> {
     screen::note(&format!("{} s in real time, {} stacks side by side", measured.timeline.end, stacks.len()));
     let tell: Tell = Arc::new(|sentence| screen::note(&format!("  {sentence}")));
-    let ran = measured.extend_against(checked, stacks, seeds, stop, &tell, || progress.step());
+    let around = Around { stop: Arc::clone(stop), tell, board: None };
+    let ran = measured.extend_against(checked, stacks, seeds, &around, || progress.step());
     match ran {
         Ok(healths) => healths.iter().for_each(tell_health),
         // What the seeds before it measured is worth keeping.
@@ -131,7 +129,7 @@ fn wants_loops(scenario: &Scenario, arguments: &RunArguments, arms: usize) -> an
     Ok(measurable && (arguments.loops || cheap))
 }
 
-/// Side by side in real time, with a page of metrics for every service.
+/// Side by side in real time, with a page of metrics for every service, and one for the run.
 fn real(
     scenario: &Scenario,
     measured: &mut Measured,
@@ -139,30 +137,37 @@ fn real(
     stop: &Arc<AtomicBool>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
-    // Every call under way takes two sockets per hop; the usual limit of 1024 files is soon reached.
-    let files = rlimit::increase_nofile_limit(1 << 16).unwrap_or(0);
-    if files < 8192 {
-        screen::note(&format!("this system allows only {files} open files: a storm may need more"));
-    }
+    serve::more_files();
     screen::note(&format!(
         "{} s in real time, {} arms side by side",
         measured.timeline.end,
         measured.arms.len()
     ));
-    let started = |arm: &str, services: Vec<(String, Arc<Meter>)>| {
-        let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        match pumphandle_console::serve_metrics(services, arm.to_owned(), anywhere) {
-            Ok(pages) => {
-                for (service, address) in pages {
-                    screen::note(&format!("  {arm} {service}: http://{address}/metrics"));
-                }
-            }
-            Err(error) => screen::note(&format!("  {arm}: no metrics page: {error}")),
-        }
-    };
-    for health in measured.extend_in_real_time(scenario, seeds, stop, &started, || progress.step())? {
-        tell_health(&health);
+    let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let labels: Vec<String> = measured.arms.iter().map(|arm| arm.plan.name.clone()).collect();
+    let board = Arc::new(Board::new(&labels, scenario));
+    // It outlives the runtimes of the arms, which are new for every seed.
+    let runtime = serve::runtime()?;
+    let page = runtime.block_on(async { serve_run_metrics(Arc::clone(&board), anywhere) });
+    match page {
+        Ok(address) => screen::note(&format!("  the run: http://{address}/metrics")),
+        Err(error) => screen::note(&format!("  the run: no metrics page: {error}")),
     }
+    let started = |arm: &str, services: Vec<(String, Arc<Meter>)>| match serve_metrics(
+        services,
+        arm.to_owned(),
+        anywhere,
+    ) {
+        Ok(pages) => {
+            for (service, address) in pages {
+                screen::note(&format!("  {arm} {service}: http://{address}/metrics"));
+            }
+        }
+        Err(error) => screen::note(&format!("  {arm}: no metrics page: {error}")),
+    };
+    let ran = measured.extend_in_real_time(scenario, seeds, stop, &started, Some(&board), || progress.step());
+    runtime.shutdown_background();
+    ran?.iter().for_each(tell_health);
     Ok(())
 }
 
@@ -210,31 +215,13 @@ fn arms(scenario: &Scenario, arguments: &RunArguments, presets: &[String]) -> an
     wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Pulled)));
     wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Standing)));
     for asked in &arguments.lever {
-        wanted.push(lever(scenario, asked)?);
+        wanted.push(plan::lever_of(scenario, asked).map_err(anyhow::Error::msg)?);
     }
     for (name, mode) in wanted {
         let arm = plan::treatment(scenario, &name, mode);
         arms.push(arm.map_err(|wrong| anyhow::anyhow!("lever `{name}`: {}", wrong[0].1))?);
     }
     Ok(arms)
-}
-
-/// The lever of this name and how it is tried: `NAME`, or `NAME@start`.
-pub(crate) fn lever(scenario: &Scenario, asked: &str) -> anyhow::Result<(String, Mode)> {
-    let (name, mode) = match asked.strip_suffix("@start") {
-        Some(name) => (name, Mode::Standing),
-        None => (asked, Mode::Pulled),
-    };
-    let Some(lever) = scenario.levers.get(name) else {
-        let known = scenario.levers.keys().map(String::as_str);
-        match suggest(name, known.clone()) {
-            Some(close) => bail!("no such lever: `{name}`; did you mean `{close}`?"),
-            None => bail!("no such lever: `{name}`; there is {}", known.collect::<Vec<_>>().join(", ")),
-        }
-    };
-    // A lever that is only tried one way is tried that way.
-    let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
-    Ok((name.to_owned(), mode))
 }
 
 fn circumstances(arguments: &RunArguments, measured: &Measured, seeds: u64, wall_s: f64) -> Circumstances {

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use pumphandle_experiment::document::{MAX_BYTES, suggest};
 use pumphandle_experiment::presets;
+use pumphandle_experiment::scenario::overrides;
 use pumphandle_experiment::scenario::read::{self, Checked};
-use pumphandle_experiment::scenario::{check, overrides};
 use serde_json::json;
 
 use crate::args::ListArguments;
@@ -74,16 +74,10 @@ pub(crate) fn change(checked: &mut Checked, assignments: &[String]) -> anyhow::R
     if assignments.is_empty() {
         return Ok(());
     }
-    // The claims are about the scenario as it is written.
-    checked.keep_claims(|_| false);
-    checked.scenario.claims.retain(|claim| !claim.is_empty());
-    let problems = check::check(&checked.scenario);
-    if !problems.is_empty() {
-        let lines: Vec<String> =
-            problems.iter().map(|problem| format!("  {}: {}", problem.path, problem.message)).collect();
-        bail!("changed like that, {} cannot run:\n{}\nnothing was run", checked.file, lines.join("\n"));
-    }
-    Ok(())
+    overrides::check_again(checked).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+        anyhow!("changed like that, {} cannot run:\n{}\nnothing was run", checked.file, lines.join("\n"))
+    })
 }
 
 fn preset_name(file: &str) -> &str {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use pumphandle_console::Token;
 use pumphandle_console::client::Admin;
 use pumphandle_console::remote::{RemoteStack, ports};
+use pumphandle_console::{Ports, Token};
 use pumphandle_core::time::Origin;
-use pumphandle_experiment::run::remote::Controls;
+use pumphandle_experiment::run::remote::Stacks;
 use pumphandle_experiment::scenario::Scenario;
 use pumphandle_experiment::scenario::read::{self, Checked};
 
@@ -25,29 +25,44 @@ pub(crate) fn block_on<T>(what: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(runtime.block_on(what))
 }
 
+/// The admin ports of every `--stack`, the control's first.
+pub(crate) fn ports_of(
+    specs: &[String],
+    scenario: &Scenario,
+    token: Option<&Token>,
+) -> anyhow::Result<Vec<Ports>> {
+    let services: Vec<String> = scenario.services.keys().cloned().collect();
+    let mut stacks: Vec<Ports> = Vec::new();
+    for spec in specs {
+        let (name, urls) = spec.split_once('=').with_context(|| {
+            format!("--stack {spec}: expected NAME=URL, such as control=http://control-{{service}}:9100")
+        })?;
+        if stacks.iter().any(|known| known.stack == name) {
+            bail!("--stack {name}: there are two of that name");
+        }
+        let ports = ports(urls, &services, token, WHO).map_err(anyhow::Error::msg)?;
+        stacks.push(Ports { stack: name.to_owned(), ports });
+    }
+    let control = stacks.iter().position(|stack| stack.stack == "control");
+    let control = control.context("one --stack is called control: the one without a lever")?;
+    let control = stacks.remove(control);
+    stacks.insert(0, control);
+    Ok(stacks)
+}
+
 /// The stacks of `run --stack`, the control's first, by name.
 pub(crate) fn for_run(
     specs: &[String],
     scenario: &Scenario,
     token: Option<&Token>,
-) -> anyhow::Result<Vec<(String, Arc<dyn Controls>)>> {
+) -> anyhow::Result<Stacks> {
     let services: Vec<String> = scenario.services.keys().cloned().collect();
-    let mut stacks: Vec<(String, Arc<dyn Controls>)> = Vec::new();
-    for spec in specs {
-        let (name, urls) = spec.split_once('=').with_context(|| {
-            format!("--stack {spec}: expected NAME=URL, such as control=http://control-{{service}}:9100")
-        })?;
-        if stacks.iter().any(|(known, _)| known == name) {
-            bail!("--stack {name}: there are two of that name");
-        }
-        let ports = ports(urls, &services, token, WHO).map_err(anyhow::Error::msg)?;
-        let stack = block_on(RemoteStack::find(ports, &services))?.map_err(|wrong| of_stack(name, &wrong))?;
-        stacks.push((name.to_owned(), Arc::new(stack)));
+    let mut stacks: Stacks = Vec::new();
+    for Ports { stack: name, ports } in ports_of(specs, scenario, token)? {
+        let stack =
+            block_on(RemoteStack::find(ports, &services))?.map_err(|wrong| of_stack(&name, &wrong))?;
+        stacks.push((name, Arc::new(stack)));
     }
-    let control = stacks.iter().position(|(name, _)| name == "control");
-    let control = control.context("one --stack is called control: the one without a lever")?;
-    let control = stacks.remove(control);
-    stacks.insert(0, control);
     Ok(stacks)
 }
 

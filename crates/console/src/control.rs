@@ -155,14 +155,14 @@ impl Admin {
 }
 
 /// By whom, for the timeline: what they say, and from where.
-fn who(headers: &HeaderMap, peer: SocketAddr) -> String {
+pub(crate) fn who(headers: &HeaderMap, peer: SocketAddr) -> String {
     let said = headers.get(WHO).and_then(|value| value.to_str().ok()).unwrap_or("somebody");
     let said: String = said.chars().filter(|c| !c.is_control()).take(MAX_WHO).collect();
     format!("{said} at {}", peer.ip())
 }
 
 /// The body, if it is JSON, small enough and in time.
-async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
+pub(crate) async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
     let headers = request.headers();
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {MAX_BODY} bytes"));
@@ -226,7 +226,7 @@ fn wish(method: &Method, path: &str, body: &[u8]) -> Result<Wish, Refusal> {
 }
 
 /// The fields of a JSON object, none of them unknown. No body is an object without fields.
-fn fields(body: &[u8], known: &[&str]) -> Result<Map<String, Value>, Refusal> {
+pub(crate) fn fields(body: &[u8], known: &[&str]) -> Result<Map<String, Value>, Refusal> {
     let all = if body.is_empty() { IndexMap::new() } else { parse::<Once>(body)?.0 };
     match all.keys().find(|field| !known.contains(&field.as_str())) {
         Some(field) => {
@@ -238,7 +238,7 @@ fn fields(body: &[u8], known: &[&str]) -> Result<Map<String, Value>, Refusal> {
 }
 
 /// What a stranger wrote, short enough to be repeated to them.
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_WHO).collect()
 }
 
@@ -277,11 +277,11 @@ impl<'de> Deserialize<'de> for Once {
     }
 }
 
-fn json(status: StatusCode, value: &Value) -> Answer {
+pub(crate) fn json(status: StatusCode, value: &Value) -> Answer {
     page::answer(status, JSON, format!("{value}\n"))
 }
 
-fn of_desk(refusal: &Refused) -> Answer {
+pub(crate) fn of_desk(refusal: &Refused) -> Answer {
     match refusal {
         Refused::Wrong(problems) => {
             let problems: Vec<Value> = problems.iter().map(|told| json!(told)).collect();
@@ -292,7 +292,7 @@ fn of_desk(refusal: &Refused) -> Answer {
     }
 }
 
-fn refused(status: StatusCode, sentence: &str, problems: &[Value]) -> Answer {
+pub(crate) fn refused(status: StatusCode, sentence: &str, problems: &[Value]) -> Answer {
     let mut answer = json(status, &json!({ "error": sentence, "problems": problems }));
     if status == StatusCode::UNAUTHORIZED {
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -108,6 +108,25 @@ impl Guard {
         }
     }
 
+    /// May this request change something at a port that has a page of its own? That page may ask: a browser says
+    /// which origin asks, and only one that names this very port, by a name that [`Guard::may_read`] has let
+    /// through, is ours.
+    pub(crate) fn may_change_here(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let own = the_only(headers, HOST.as_str()).map(|host| format!("http://{host}"));
+        let is_own = headers.contains_key(ORIGIN) && the_only(headers, ORIGIN.as_str()) == own.as_deref();
+        if !is_own || of_another_site(headers) {
+            return self.may_change(headers);
+        }
+        let mut of_nobody = headers.clone();
+        of_nobody.remove(ORIGIN);
+        self.may_change(&of_nobody)
+    }
+
+    /// Whether changes need a token.
+    pub(crate) fn needs_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Whether `host`, with or without a port, is a name of this machine that no stranger can have given it.
     fn knows(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {

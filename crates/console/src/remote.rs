@@ -21,8 +21,22 @@ pub struct RemoteStack {
     ports: BTreeMap<String, Admin>,
 }
 
-/// The admin ports that `urls` names: a rule with `{service}` for every one of `services`, or a list separated by
-/// commas.
+/// A rule for where services are found has one of these in it: the service's name, or its place in the scenario,
+/// counted from 1. Places serve where hosts have names before anybody knows the scenario.
+const MARKS: [&str; 2] = ["{service}", "{place}"];
+
+/// Whether `text` is a rule for all services, and no address.
+pub fn is_rule(text: &str) -> bool {
+    MARKS.iter().any(|mark| text.contains(mark))
+}
+
+/// Where `rule` finds the service that is the `index`-th of its scenario, counted from 0.
+pub fn by_rule(rule: &str, index: usize, service: &str) -> String {
+    rule.replace(MARKS[0], service).replace(MARKS[1], &(index + 1).to_string())
+}
+
+/// The admin ports that `urls` names: a rule with `{service}` or `{place}` for every one of `services`, or a list
+/// separated by commas.
 ///
 /// # Errors
 ///
@@ -34,11 +48,11 @@ pub fn ports(
     who: &str,
 ) -> Result<Vec<Admin>, String> {
     let at = |url: &str| Admin::at(url, token.cloned(), who);
-    if urls.contains("{service}") {
+    if is_rule(urls) {
         if services.is_empty() {
             return Err(format!("`{urls}` is a rule: which services there are has to be known"));
         }
-        return services.iter().map(|service| at(&urls.replace("{service}", service))).collect();
+        return services.iter().enumerate().map(|(i, service)| at(&by_rule(urls, i, service))).collect();
     }
     urls.split(',').map(|url| at(url.trim())).collect()
 }
@@ -112,7 +126,7 @@ fn reachable(data: &str, host: &str) -> Option<String> {
 }
 
 /// How a wish is said to an admin port.
-fn request(wish: &Wish) -> (Method, &'static str, Value) {
+pub(crate) fn request(wish: &Wish) -> (Method, &'static str, Value) {
     match wish {
         Wish::Set(set) => (Method::PATCH, "/settings", json!(set)),
         Wish::Begin(trigger) => (Method::POST, "/disturb", trigger.clone()),
@@ -176,6 +190,7 @@ mod tests {
             Ok(ports(urls, &services, None, "test")?.iter().map(|port| port.authority().to_owned()).collect())
         };
         assert_eq!(of("http://control-{service}:9100").unwrap(), ["control-client:9100", "control-api:9100"]);
+        assert_eq!(of("http://control-{place}:9100").unwrap(), ["control-1:9100", "control-2:9100"]);
         assert_eq!(of("127.0.0.1:1, http://127.0.0.1:2/").unwrap(), ["127.0.0.1:1", "127.0.0.1:2"]);
         for bad in ["", "x", "https://a:1", "http://a:0", "http://a:1/b", "http://a b:1", "a:1,", "http://:1"]
         {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use pumphandle_core::meter::Meter;
+use pumphandle_experiment::board::Board;
 use tokio::net::TcpListener;
 
 use crate::exposition::Exposition;
 use crate::http::{self as page, Answer};
+use crate::run_page;
 
 /// The text format of Prometheus, by which a scraper recognises it.
 pub(crate) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,11 +39,30 @@ pub fn serve_metrics(
     for ((name, meter), listener) in services.iter().zip(listeners) {
         let exposition = Arc::new(Exposition::new(name, &arm, Arc::clone(meter)));
         tokio::spawn(page::serve(listener, move |request, _| {
-            let answer = respond(request.method(), request.uri().path(), &exposition);
+            let answer = respond(request.method(), request.uri().path(), || exposition.render());
             std::future::ready(answer)
         }));
     }
     Ok(services.into_iter().map(|(name, _)| name).zip(addresses).collect())
+}
+
+/// Serves what a run shows of itself, users, levers and its machine, until the runtime ends. Returns where.
+///
+/// # Errors
+///
+/// If the port cannot be had.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with I/O and time enabled whose threads are on the real clock.
+pub fn serve_run_metrics(board: Arc<Board>, bind: SocketAddr) -> io::Result<SocketAddr> {
+    let listener = listen(bind, 0)?;
+    let address = listener.local_addr()?;
+    tokio::spawn(page::serve(listener, move |request, _| {
+        let answer = respond(request.method(), request.uri().path(), || run_page::render(&board.read()));
+        std::future::ready(answer)
+    }));
+    Ok(address)
 }
 
 /// A listener for the `i`-th service.
@@ -56,7 +77,7 @@ fn listen(bind: SocketAddr, i: usize) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-fn respond(method: &Method, path: &str, exposition: &Exposition) -> Answer {
+fn respond(method: &Method, path: &str, render: impl Fn() -> String) -> Answer {
     if !["/metrics", "/healthz"].contains(&path) {
         return page::text(StatusCode::NOT_FOUND, "here are /metrics and /healthz\n");
     }
@@ -64,7 +85,7 @@ fn respond(method: &Method, path: &str, exposition: &Exposition) -> Answer {
         return page::not_allowed("GET, HEAD");
     }
     match path {
-        "/metrics" => page::answer(StatusCode::OK, TEXT_FORMAT, exposition.render()),
+        "/metrics" => page::answer(StatusCode::OK, TEXT_FORMAT, render()),
         _ => page::text(StatusCode::OK, "ok\n"),
     }
 }

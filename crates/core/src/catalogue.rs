@@ -105,9 +105,21 @@ run_metrics! {
     HarmShare = Gauge "harm_share" ["arm"]:
         "Share of users without a good answer since the trigger or the pull, whichever came later; once it is over.";
     Verdict = Gauge "verdict" ["arm", "lever", "level", "verdict"]: "1 for what the lever of this arm was found to do.";
+    RigLag = Gauge "rig_lag_seconds" ["arm"]: "How late users were begun: the worst of the last second.";
+    RigLateSends = Counter "rig_late_sends_total" ["arm"]: "Users begun more than 5 ms after they were due.";
+    RigIdleTimerLate = Gauge "rig_idle_timer_late_seconds" []:
+        "How late an idle timer of the runner was: the worst of the last second.";
+    RigCpu = Gauge "rig_cpu_ratio" []: "Share of all processors of the runner's machine that was used, by anybody.";
+    RigTroubles = Counter "rig_troubles_total" ["arm"]: "What went wrong with services of this arm in all runs.";
 }
 
 impl RunMetric {
+    /// Whether it says how the machine of a live run did: such metrics are scraped, and never recorded.
+    pub const fn is_of_the_machine(self) -> bool {
+        use RunMetric::{RigCpu, RigIdleTimerLate, RigLag, RigLateSends, RigTroubles};
+        matches!(self, RigLag | RigLateSends | RigIdleTimerLate | RigCpu | RigTroubles)
+    }
+
     /// All of it as one value.
     pub fn spec(self) -> MetricSpec {
         MetricSpec {

@@ -7,6 +7,8 @@
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
 //! * [`scaling`]: controllers of numbers of replicas, while they run
+//! * [`board`]: what a run in real time shows while it goes on
+//! * [`runner`]: an experiment against running stacks, as often as it is asked for
 //! * [`stocks`]: what a run's stocks hold, against what entered and left
 //! * [`live`]: hands on one running service, and the timeline of what they did
 //! * [`outcome`]: what one arm and seed came to
@@ -20,6 +22,7 @@
 //! * [`map`]: how it ends over two settings, and where along one its end changes
 //! * [`sensitivity`]: which verdicts hang on a number that somebody chose
 
+pub mod board;
 pub mod claims;
 pub mod document;
 pub mod laws;
@@ -33,6 +36,7 @@ pub mod presets;
 pub mod record;
 pub mod result;
 pub mod run;
+pub mod runner;
 pub mod scaling;
 pub mod scenario;
 pub mod sensitivity;

@@ -73,7 +73,8 @@ pub enum Refused {
 }
 
 impl Refused {
-    fn wrong(path: &str, message: impl Into<String>) -> Refused {
+    /// One thing is wrong with a request.
+    pub fn wrong(path: &str, message: impl Into<String>) -> Refused {
         Refused::Wrong(vec![Told { path: path.to_owned(), message: message.into(), help: None }])
     }
 }

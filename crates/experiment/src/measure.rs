@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicBool;
 use hdrhistogram::Histogram;
 use pumphandle_load::ledger::{Answers, Second};
 
+use crate::board::Board;
 use crate::loops::Loops;
 use crate::outcome::{SeedOutcome, Timeline, judge};
 use crate::plan::ArmPlan;
 use crate::run::SeedRun;
 use crate::run::real_clock::{Health, Started, run_side_by_side};
-use crate::run::remote::{Controls, Tell, run_against};
+use crate::run::remote::{Around, Controls, run_against};
 use crate::run::rows::Rows;
 use crate::run::series::Series;
 use crate::run::virtual_clock::{Job, run_all};
@@ -142,8 +143,7 @@ impl Measured {
         });
         let measured = self.seeds.len() - before;
         self.partial |= how.stop.load(std::sync::atomic::Ordering::Relaxed) && measured < seeds.len();
-        let controls = validity::of_controls(scenario, &self.arms[0].seeds);
-        controls.into_iter().for_each(|reason| self.note(reason));
+        self.judge_controls(scenario);
     }
 
     /// Measures all arms under further seeds, in real time, side by side. Returns how the machine did, by
@@ -158,12 +158,13 @@ impl Measured {
         seeds: &[u64],
         stop: &Arc<AtomicBool>,
         started: Started<'_>,
+        board: Option<&Arc<Board>>,
         mut progress: impl FnMut(),
     ) -> std::io::Result<Vec<Health>> {
         let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
         let mut healths = Vec::new();
         for &seed in seeds {
-            let (runs, health) = run_side_by_side(scenario, &plans, seed, stop, started)?;
+            let (runs, health) = run_side_by_side(scenario, &plans, seed, stop, started, board)?;
             self.add_real_seed(scenario, seed, runs, &health);
             healths.push(health);
             (0..plans.len()).for_each(|_| progress());
@@ -172,8 +173,7 @@ impl Measured {
                 break;
             }
         }
-        let controls = validity::of_controls(scenario, &self.arms[0].seeds);
-        controls.into_iter().for_each(|reason| self.note(reason));
+        self.judge_controls(scenario);
         Ok(healths)
     }
 
@@ -188,26 +188,30 @@ impl Measured {
         checked: &Checked,
         stacks: &[(String, Arc<dyn Controls>)],
         seeds: &[u64],
-        stop: &Arc<AtomicBool>,
-        tell: &Tell,
+        around: &Around,
         mut progress: impl FnMut(),
     ) -> Result<Vec<Health>, Vec<String>> {
         let plans: Vec<ArmPlan> = self.arms.iter().map(|arm| arm.plan.clone()).collect();
         let mut healths = Vec::new();
         for &seed in seeds {
-            let ran = run_against(&checked.scenario, &checked.sha256, &plans, stacks, seed, stop, tell);
+            let ran = run_against(&checked.scenario, &checked.sha256, &plans, stacks, seed, around);
             let (runs, health) = ran?;
             self.add_real_seed(&checked.scenario, seed, runs, &health);
             healths.push(health);
             (0..plans.len()).for_each(|_| progress());
-            if stop.load(std::sync::atomic::Ordering::Relaxed) {
+            if around.stop.load(std::sync::atomic::Ordering::Relaxed) {
                 self.partial = true;
                 break;
             }
         }
-        let controls = validity::of_controls(&checked.scenario, &self.arms[0].seeds);
-        controls.into_iter().for_each(|reason| self.note(reason));
+        self.judge_controls(&checked.scenario);
         Ok(healths)
+    }
+
+    /// Notes what speaks against the control over all seeds so far.
+    pub fn judge_controls(&mut self, scenario: &Scenario) {
+        let controls = validity::of_controls(scenario, &self.arms[0].seeds);
+        controls.into_iter().for_each(|reason| self.note(reason));
     }
 
     /// It could not go on after the seeds that were measured.
@@ -215,7 +219,8 @@ impl Measured {
         reasons.into_iter().for_each(|reason| self.note(reason));
     }
 
-    fn add_real_seed(&mut self, scenario: &Scenario, seed: u64, runs: Vec<SeedRun>, health: &Health) {
+    /// Adds one seed of all arms that was run in real time, on a machine that did like this.
+    pub fn add_real_seed(&mut self, scenario: &Scenario, seed: u64, runs: Vec<SeedRun>, health: &Health) {
         health.reasons().into_iter().for_each(|reason| self.note(reason));
         if let Some(at) = runs.iter().find_map(|run| run.stopped_at) {
             self.note(format!("interrupted after {:.0} s", at.secs_f64()));

@@ -8,9 +8,10 @@ use pumphandle_load::plan::Spike;
 use pumphandle_stack::{ServiceSettings, StackSettings};
 use serde_json::Value;
 
+use crate::document::suggest;
 use crate::loops::Nudge;
 use crate::result::Change;
-use crate::scenario::autoscalers::{Autoscaler, Autoscalers};
+use crate::scenario::autoscalers::{self, Autoscaler, Autoscalers};
 use crate::scenario::levers::{Kill, Lever, Mode, Restart};
 use crate::scenario::triggers::Act;
 use crate::scenario::{Scenario, knobs};
@@ -143,6 +144,32 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
 }
 
+/// The lever of this name and how it is tried: `NAME`, or `NAME@start`. One that is only tried one way is tried
+/// that way.
+///
+/// # Errors
+///
+/// A sentence, if there is no such lever.
+pub fn lever_of(scenario: &Scenario, asked: &str) -> Result<(String, Mode), String> {
+    let (name, mode) = match asked.strip_suffix("@start") {
+        Some(name) => (name, Mode::Standing),
+        None => (asked, Mode::Pulled),
+    };
+    let known = scenario.levers.keys().map(String::as_str);
+    let lever = scenario.levers.get(name).ok_or_else(|| unknown("lever", name, known))?;
+    let mode = if lever.modes.contains(&mode) { mode } else { lever.modes[0] };
+    Ok((name.to_owned(), mode))
+}
+
+/// That there is no such thing, and what there is.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let known_names = || known.clone().collect::<Vec<_>>().join(", ");
+    match suggest(name, known.clone()) {
+        Some(close) => format!("no such {what}: `{name}`; did you mean `{close}`?"),
+        None => format!("no such {what}: `{name}`; there is {}", known_names()),
+    }
+}
+
 /// What a lever does at one moment, in this order.
 #[derive(Clone, Copy, Debug)]
 pub struct StepOf<'a> {
@@ -167,6 +194,31 @@ pub fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
         kill: step.kill.as_ref(),
     });
     std::iter::once(first).chain(then).collect()
+}
+
+/// Why autoscalers are of no use to services in processes of their own.
+pub const NO_AUTOSCALERS: &str = "autoscalers act on services of the run's own process: a stack of processes is scaled by \
+     whatever runs it";
+
+/// Whether a lever can act on services in processes of their own.
+pub fn acts_on_processes(lever: &Lever) -> bool {
+    !steps(lever).iter().any(|step| step.set.keys().any(|path| autoscalers::is_path(path)))
+}
+
+/// Refuses arms that services in processes of their own cannot be.
+///
+/// # Errors
+///
+/// A sentence.
+pub fn of_processes(arms: &[ArmPlan]) -> Result<(), String> {
+    let scales = arms.iter().any(|arm| {
+        let later = |(_, action): &(Duration, Action)| matches!(action, Action::SetAutoscaler(..));
+        arm.autoscalers.values().any(|it| it.enabled) || arm.actions.iter().any(later)
+    });
+    match scales {
+        true => Err(format!("{NO_AUTOSCALERS}. Switch them off (--set autoscalers.NAME.enabled=false)")),
+        false => Ok(()),
+    }
 }
 
 /// What the arm's lever does, as it is asked of services that are running: when, and what.

@@ -1,12 +1,14 @@
 //! What became of the arrivals, second by second of their due times. Open loop: latency counts from the due
 //! time, and those who were never answered stay in the denominator.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use pumphandle_core::catalogue::LATENCY_BUCKETS;
 use pumphandle_core::{Outcome, Time};
+
+use crate::users::{Settled, Users};
 
 /// One second of due times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,6 +114,8 @@ pub struct Ledger {
     slo: Duration,
     patience: Duration,
     harm_from: Time,
+    /// For whoever watches; nobody does in virtual time.
+    users: Option<Arc<Users>>,
     book: Mutex<Book>,
 }
 
@@ -138,12 +142,17 @@ impl Ledger {
             lag: histogram(),
         };
         let book = Book { tally, open: 0, closed: false, unanswered_due: vec![0; seconds] };
-        Ledger { slo, patience: Duration::ZERO, harm_from, book: Mutex::new(book) }
+        Ledger { slo, patience: Duration::ZERO, harm_from, users: None, book: Mutex::new(book) }
     }
 
     /// Also counts who was answered correctly within `patience`.
     pub fn with_patience(self, patience: Duration) -> Ledger {
         Ledger { patience, ..self }
+    }
+
+    /// Also counts in `users`, who can be read while the run goes on.
+    pub fn watched(self, users: Arc<Users>) -> Ledger {
+        Ledger { users: Some(users), ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -152,7 +161,11 @@ impl Ledger {
 
     /// The arm has begun to handle a user who was due at `due`.
     pub fn begun(&self, due: Time, begun: Time) {
-        keep(&mut self.lock().tally.lag, begun.since(due));
+        let lag = begun.since(due);
+        if let Some(users) = &self.users {
+            users.begun(lag);
+        }
+        keep(&mut self.lock().tally.lag, lag);
     }
 
     /// A user who was due at `due` is sent.
@@ -165,6 +178,9 @@ impl Ledger {
         book.tally.seconds[second].arrivals += 1;
         book.unanswered_due[second] += 1;
         book.open += 1;
+        if let Some(users) = &self.users {
+            users.due();
+        }
     }
 
     /// And was answered at `done`.
@@ -181,15 +197,17 @@ impl Ledger {
         let completed = done.secs_f64() as usize;
         let (row, answers) = book.of(second, completed);
         answers.note(latency);
-        let mut good = false;
-        let (by_due, by_answer) = match outcome {
-            Ok(reply) if in_time && reply.degraded => (&mut row.degraded, &mut answers.degraded),
-            Ok(_) if in_time => {
-                good = true;
-                (&mut row.good, &mut answers.good)
-            }
-            Ok(_) => (&mut row.late, &mut answers.late),
-            Err(_) => (&mut row.errors, &mut answers.errors),
+        let settled = match outcome {
+            Ok(reply) if in_time && reply.degraded => Settled::Degraded,
+            Ok(_) if in_time => Settled::Good,
+            Ok(_) => Settled::Late,
+            Err(_) => Settled::Error,
+        };
+        let (by_due, by_answer) = match settled {
+            Settled::Good => (&mut row.good, &mut answers.good),
+            Settled::Degraded => (&mut row.degraded, &mut answers.degraded),
+            Settled::Late => (&mut row.late, &mut answers.late),
+            Settled::Error => (&mut row.errors, &mut answers.errors),
         };
         *by_due += 1;
         *by_answer += 1;
@@ -197,10 +215,13 @@ impl Ledger {
             row.answered_ns += latency.as_nanos() as u64;
             row.patient += u32::from(!reply.degraded && latency <= self.patience);
         }
-        if good && completed < book.tally.seconds.len() {
+        if settled == Settled::Good && completed < book.tally.seconds.len() {
             book.tally.seconds[completed].completed_good += 1;
         }
         book.note_latency(second, latency, due >= self.harm_from);
+        if let Some(users) = &self.users {
+            users.settled(settled, latency);
+        }
     }
 
     /// Users sent and not yet answered.
@@ -212,6 +233,9 @@ impl Ledger {
     /// What happens after that is no longer written down.
     pub fn close(&self, end: Time) -> Tally {
         let mut book = self.lock();
+        if let Some(users) = self.users.as_ref().filter(|_| !book.closed) {
+            users.give_up(book.open);
+        }
         book.closed = true;
         for second in 0..book.unanswered_due.len() {
             let due = Time::from_secs_f64(second as f64 + 0.5);

@@ -3,14 +3,16 @@
 //!
 //! * [`plan`]: when users arrive
 //! * [`classes`]: who wants what
-//! * [`ledger`]: what became of them
+//! * [`ledger`]: what became of them; [`users`]: the same, counted for whoever watches
 //! * [`driver`]: sends them, on whichever clock
 
 pub mod classes;
 pub mod driver;
 pub mod ledger;
 pub mod plan;
+pub mod users;
 
 pub use classes::{Classes, Classifier};
 pub use ledger::{Ledger, Tally};
 pub use plan::{Arrivals, Load, Plan};
+pub use users::Users;

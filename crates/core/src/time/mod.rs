@@ -128,6 +128,11 @@ impl Origin {
         BACKEND.with(|backend| *backend.borrow_mut() = Backend::Real(self.0));
     }
 
+    /// The instant of this run, for a thread that serves another one or none; zero before the origin.
+    pub fn now(self) -> Time {
+        Time(tokio::time::Instant::now().saturating_duration_since(self.0).as_nanos() as u64)
+    }
+
     /// How long the current thread would have to wait for `at`.
     pub fn until(self, at: Time) -> Duration {
         (self.0 + Duration::from_nanos(at.nanos())).saturating_duration_since(tokio::time::Instant::now())
@@ -147,9 +152,7 @@ pub fn now() -> Time {
 #[inline(never)]
 fn real_now() -> Time {
     with_backend(|backend| match backend {
-        Backend::Real(origin) => {
-            Time(tokio::time::Instant::now().saturating_duration_since(*origin).as_nanos() as u64)
-        }
+        Backend::Real(origin) => Origin(*origin).now(),
         _ => panic!("this thread has no clock: it is in no simulation and no real run"),
     })
 }

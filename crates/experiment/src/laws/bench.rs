@@ -246,7 +246,7 @@ pub fn observe(set_up: &SetUp, seed: u64) -> Result<Seen, CannotTest> {
                 read_into.lock().unwrap_or_else(PoisonError::into_inner).push(read.read());
             }
         });
-        conduct(&set_up.scenario, &arm, stack, Generator::Within, std::future::pending()).await
+        conduct(&set_up.scenario, &arm, stack, Generator::Within, None, std::future::pending()).await
     })
     .map_err(|stalled| CannotTest::Stalled { case: set_up.case.clone(), seed, stalled })?;
     let readings = std::mem::take(&mut *readings.lock().unwrap_or_else(PoisonError::into_inner));

@@ -10,7 +10,7 @@ use pumphandle_core::meter::{STOCKS, Snapshot, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
-use pumphandle_load::{Classifier, Ledger, Plan, Tally};
+use pumphandle_load::{Classifier, Ledger, Plan, Tally, Users};
 use pumphandle_stack::Stack;
 
 use crate::plan::{Action, ArmPlan, spikes};
@@ -24,7 +24,7 @@ use crate::stocks;
 pub const DRAIN: Duration = Duration::from_secs(120);
 
 /// What one arm and seed left behind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SeedRun {
     /// What became of the users.
     pub tally: Tally,
@@ -56,12 +56,13 @@ pub enum Generator {
     Outside(Box<dyn FnOnce(Target) + Send>),
 }
 
-/// Runs `arm` on an already started stack.
+/// Runs `arm` on an already started stack. Its users are counted in `users`, if somebody watches.
 pub async fn conduct(
     scenario: &Scenario,
     arm: &ArmPlan,
     stack: Arc<Stack>,
     generator: Generator,
+    users: Option<Arc<Users>>,
     stopped: impl Future<Output = ()>,
 ) -> SeedRun {
     // A twin that is only watched for a while ends a second after the watch, since a user who is due at its very end
@@ -76,7 +77,11 @@ pub async fn conduct(
     let empty = stack.read();
     let patience = scenario.slo.patient.unwrap_or_default().0;
     let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
-    let ledger = Arc::new(ledger.with_patience(patience));
+    let ledger = ledger.with_patience(patience);
+    let ledger = Arc::new(match users {
+        Some(users) => ledger.watched(users),
+        None => ledger,
+    });
     let target = Target {
         entry: stack.entry(),
         ledger: Arc::clone(&ledger),
@@ -244,5 +249,5 @@ fn attempts(stack: &Stack) -> u64 {
 pub async fn conduct_in_memory(scenario: &Scenario, arm: &ArmPlan, seed: u64, keep_events: bool) -> SeedRun {
     let world = World::with_classes(seed, keep_events, scenario.class_names());
     let stack = Arc::new(Stack::start(world, &arm.settings));
-    conduct(scenario, arm, stack, Generator::Within, std::future::pending()).await
+    conduct(scenario, arm, stack, Generator::Within, None, std::future::pending()).await
 }

@@ -18,6 +18,7 @@ use pumphandle_load::plan::Arrivals;
 use pumphandle_stack::Stack;
 use pumphandle_stack::wire::tcp::Tcp;
 
+use crate::board::{self, Board, Phase};
 use crate::plan::{ArmPlan, spikes};
 use crate::run::arm::{Generator, SeedRun, conduct};
 use crate::scenario::Scenario;
@@ -96,9 +97,13 @@ pub fn run_side_by_side(
     seed: u64,
     stop: &Arc<AtomicBool>,
     started: Started<'_>,
+    board: Option<&Arc<Board>>,
 ) -> std::io::Result<(Vec<SeedRun>, Health)> {
     let origin = Origin::after(Duration::from_millis(500));
-    let watch = Watch::start();
+    if let Some(board) = board {
+        board.begin(scenario, arms, "real", seed, origin);
+    }
+    let watch = Watch::start(origin, board.cloned());
     let runtimes: Vec<tokio::runtime::Runtime> =
         arms.iter().map(|_| runtime(origin)).collect::<Result<_, _>>()?;
     let wires: Vec<Arc<Tcp>> = arms.iter().map(|_| Arc::default()).collect();
@@ -114,7 +119,9 @@ pub fn run_side_by_side(
                     let stack = Arc::new(Stack::start_on(world, &arm.settings, wire.wiring()));
                     started(&arm.name, stack.meters());
                     let send = move |target: Target| drop(ready.send((i, target)));
-                    conduct(scenario, arm, stack, Generator::Outside(Box::new(send)), until(stop)).await
+                    let users = board.map(|board| board.users(i));
+                    conduct(scenario, arm, stack, Generator::Outside(Box::new(send)), users, until(stop))
+                        .await
                 })
             }));
         }
@@ -125,6 +132,9 @@ pub fn run_side_by_side(
         threads.into_iter().map(|thread| thread.join().expect("an arm panicked")).collect()
     });
     let health = watch.end(&runs, wires.iter().map(|wire| wire.machine_faults()).sum());
+    if let Some(board) = board {
+        board.rest(Phase::Ended);
+    }
     for runtime in runtimes {
         runtime.shutdown_background();
     }
@@ -139,11 +149,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start() -> Watch {
+    /// Watches for a run that begins at `origin`, and tells the board, if there is one, every second.
+    pub(super) fn start(origin: Origin, board: Option<Arc<Board>>) -> Watch {
         let over = Arc::new(AtomicBool::new(false));
         let probe = std::thread::spawn({
             let over = Arc::clone(&over);
-            move || probe(&over)
+            move || probe(&over, origin, board.as_deref())
         });
         Watch { over, probe, cpu_before: cpu_times() }
     }
@@ -200,14 +211,22 @@ pub(super) async fn until(stop: &AtomicBool) {
 
 /// How late an idle timer is, in microseconds.
 #[allow(clippy::disallowed_methods, reason = "this watches the machine's own clock")]
-fn probe(over: &AtomicBool) -> Histogram<u64> {
+fn probe(over: &AtomicBool, origin: Origin, board: Option<&Board>) -> Histogram<u64> {
     let mut late = Histogram::new(3).expect("three significant digits are in range");
     let span = Duration::from_millis(5);
+    let (mut second, mut worst, mut cpu_before) = (0, Duration::ZERO, cpu_times());
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         std::thread::sleep(span);
-        let by = begun.elapsed().saturating_sub(span).as_micros() as u64;
-        late.record(by).expect("the histogram resizes itself");
+        let by = begun.elapsed().saturating_sub(span);
+        late.record(by.as_micros() as u64).expect("the histogram resizes itself");
+        worst = worst.max(by);
+        let now = origin.now().nanos() / 1_000_000_000;
+        if let Some(board) = board.filter(|_| now > second) {
+            let cpu = cpu_times();
+            board.tick(board::Machine { idle_timer_late: worst, cpu: cpu_share(cpu_before, cpu) });
+            (second, worst, cpu_before) = (now, Duration::ZERO, cpu);
+        }
     }
     late
 }

@@ -3,12 +3,14 @@
 //! through [`Controls`]; which protocol that is, it does not know.
 //!
 //! A service that dies or stops in the middle is not the end of the run: what was measured is kept, the rest is
-//! missing, and the run says what happened and is not tested.
+//! missing, and the run says what happened and is not tested. One that comes back with everything forgotten is
+//! brought to where the run is: its draws, the levers pulled and the triggers that act. Whoever watches sees the
+//! incident go on; the verdict stays "not tested".
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -22,12 +24,13 @@ use pumphandle_stack::settings::callees_first;
 use pumphandle_stack::wire::tcp::Tcp;
 use serde_json::{Value, json};
 
+use crate::board::{Board, Phase};
 use crate::plan::{self, ArmPlan};
 use crate::run::arm::{DRAIN, SeedRun, either, harm_from};
 use crate::run::real_clock::{self, Health};
 use crate::run::rows::{Row, Rows};
-use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
+use crate::scenario::{Scenario, paths};
 
 /// How long a run in which something went wrong waits for answers still under way.
 const SHORT_DRAIN: Duration = Duration::from_secs(5);
@@ -82,6 +85,20 @@ pub trait Controls: Send + Sync {
 
 /// Is told what happens, in sentences, while it happens.
 pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
+
+/// What is around a run: who ends it, who is told of it, where it is shown.
+#[derive(Clone)]
+pub struct Around {
+    /// Becomes true when somebody wants it to end.
+    pub stop: Arc<AtomicBool>,
+    /// Is told what happens.
+    pub tell: Tell,
+    /// Where it is shown while it goes on, if anywhere. Its arms are those of the run.
+    pub board: Option<Arc<Board>>,
+}
+
+/// Stacks by name, in the order of the arms.
+pub type Stacks = Vec<(String, Arc<dyn Controls>)>;
 
 /// The services' names, callees before their callers: the order in which a stack is reset, so that nothing of
 /// before is sent into a service that is new already.
@@ -140,29 +157,22 @@ pub fn run_against(
     arms: &[ArmPlan],
     stacks: &[(String, Arc<dyn Controls>)],
     seed: u64,
-    stop: &Arc<AtomicBool>,
-    tell: &Tell,
+    around: &Around,
 ) -> Result<(Vec<SeedRun>, Health), Vec<String>> {
     let system = |error: std::io::Error| vec![error.to_string()];
-    let scales = arms.iter().any(|arm| {
-        let later =
-            |(_, action): &(Duration, plan::Action)| matches!(action, plan::Action::SetAutoscaler(..));
-        arm.autoscalers.values().any(|it| it.enabled) || arm.actions.iter().any(later)
-    });
-    if scales {
-        let message = "autoscalers act on services of the run's own process: a stack of processes is scaled by \
-                       whatever runs it. Leave out --stack, or switch them off (--set autoscalers.NAME.enabled=false)";
-        return Err(vec![message.to_owned()]);
-    }
+    plan::of_processes(arms).map_err(|sentence| vec![sentence])?;
     // Before the clock of the run begins: a reset takes as long as the slowest service.
     let before = Origin::after(Duration::ZERO);
     before.enter();
     real_clock::runtime(before).map_err(system)?.block_on(prepare(scenario, sha256, stacks, seed))?;
     let origin = Origin::after(Duration::from_millis(500));
-    let watch = real_clock::Watch::start();
     let runtimes: Vec<tokio::runtime::Runtime> =
         arms.iter().map(|_| real_clock::runtime(origin)).collect::<Result<_, _>>().map_err(system)?;
     let wires: Vec<Tcp> = arms.iter().map(|_| Tcp::default()).collect();
+    if let Some(board) = &around.board {
+        board.begin(scenario, arms, "real", seed, origin);
+    }
+    let watch = real_clock::Watch::start(origin, around.board.clone());
     let runs: Vec<(SeedRun, u64)> = std::thread::scope(|scope| {
         let (ready, targets) = mpsc::channel::<(usize, Target)>();
         let mut threads = Vec::new();
@@ -171,21 +181,13 @@ pub fn run_against(
             threads.push(scope.spawn(move || {
                 origin.enter();
                 let send = move |target: Target| drop(ready.send((i, target)));
-                runtime.block_on(conduct(
-                    scenario,
-                    arm,
-                    stack,
-                    wire,
-                    seed,
-                    send,
-                    real_clock::until(stop),
-                    tell,
-                ))
+                let place = Place { scenario, arm, index: i, stack, wire, seed, around };
+                runtime.block_on(conduct(&place, send))
             }));
         }
         drop(ready);
         if !matches!(scenario.load.arrivals, Arrivals::Closed(_)) {
-            scope.spawn(|| real_clock::generate(scenario, seed, origin, targets, &runtimes, stop));
+            scope.spawn(|| real_clock::generate(scenario, seed, origin, targets, &runtimes, &around.stop));
         }
         threads.into_iter().map(|thread| thread.join().expect("an arm panicked")).collect()
     });
@@ -193,63 +195,83 @@ pub fn run_against(
         + wires.iter().map(Tcp::machine_faults).sum::<u64>();
     let runs: Vec<SeedRun> = runs.into_iter().map(|(run, _)| run).collect();
     let health = watch.end(&runs, faults);
+    if let Some(board) = &around.board {
+        board.rest(Phase::Ended);
+    }
     for runtime in runtimes {
         runtime.shutdown_background();
     }
     Ok((runs, health))
 }
 
-/// One arm on its stack, with the machine faults of its services.
-#[allow(clippy::too_many_arguments, reason = "one arm's part of `run_against`, called there only")]
-async fn conduct(
-    scenario: &Scenario,
-    arm: &ArmPlan,
-    (name, stack): &(String, Arc<dyn Controls>),
-    wire: &Tcp,
+/// One arm on its stack.
+struct Place<'a> {
+    scenario: &'a Scenario,
+    arm: &'a ArmPlan,
+    /// Its place among the arms.
+    index: usize,
+    stack: &'a (String, Arc<dyn Controls>),
+    wire: &'a Tcp,
     seed: u64,
-    send: impl FnOnce(Target),
-    stopped: impl Future<Output = ()>,
-    tell: &Tell,
-) -> (SeedRun, u64) {
+    around: &'a Around,
+}
+
+impl Place<'_> {
+    fn ledger(&self, seconds: usize) -> Arc<Ledger> {
+        let slo = &self.scenario.slo;
+        let ledger = Ledger::new(slo.latency.0, seconds, harm_from(self.scenario));
+        let ledger = ledger.with_patience(slo.patient.unwrap_or_default().0);
+        Arc::new(match &self.around.board {
+            Some(board) => ledger.watched(board.users(self.index)),
+            None => ledger,
+        })
+    }
+
+    /// Sends users to the stack's first service.
+    fn load(&self, ledger: &Arc<Ledger>, end: Time, hand: &Hand, send: impl FnOnce(Target)) {
+        let entry = self.stack.1.entry();
+        let Some(line) = self.wire.line_to_process(entry) else {
+            return hand.troubles.note(format!("`{entry}` is no address for users"));
+        };
+        let target = Target {
+            entry: line,
+            ledger: Arc::clone(ledger),
+            classes: Classifier::new(&self.scenario.load.classes),
+            world: World::with_classes(self.seed, false, self.scenario.class_names()),
+        };
+        match &self.scenario.load.arrivals {
+            Arrivals::Closed(closed) => driver::closed_loop(&target, closed, end),
+            _ => send(target),
+        }
+    }
+}
+
+/// One arm on its stack, with the machine faults of its services.
+async fn conduct(place: &Place<'_>, send: impl FnOnce(Target)) -> (SeedRun, u64) {
+    let Place { scenario, arm, index, stack: (name, stack), seed, around, .. } = *place;
     let seconds = scenario.duration.0.as_secs_f64().ceil() as usize;
     let end = Time::ZERO + scenario.duration.0;
-    let troubles = Troubles::new(name, tell);
-    let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
-    let ledger = Arc::new(ledger.with_patience(scenario.slo.patient.unwrap_or_default().0));
-    let samples: BTreeMap<String, Arc<Samples>> = scenario
-        .services
-        .keys()
-        .map(|service| (service.clone(), watch_service(stack, service, seconds, &troubles)))
+    let troubles = Troubles::new(name, index, around);
+    let hand = Hand { stack: Arc::clone(stack), troubles: troubles.clone(), seed, asked: Arc::default() };
+    let ledger = place.ledger(seconds);
+    let samples: BTreeMap<String, Arc<Samples>> = (0..)
+        .zip(scenario.services.keys())
+        .map(|(i, service)| (service.clone(), watch_service(&hand, (index, i), service, seconds)))
         .collect();
     let mut acts = timeline(scenario, arm).into_iter().peekable();
     // What is in place from the start is there before the first user.
     while let Some((_, service, wish)) = acts.next_if(|(at, _, _)| at.is_zero()) {
-        troubles.ask(stack, &service, wish).await;
+        hand.ask(&service, wish).await;
     }
-    match wire.line_to_process(stack.entry()) {
-        None => troubles.note(format!("`{}` is no address for users", stack.entry())),
-        Some(entry) => {
-            let target = Target {
-                entry,
-                ledger: Arc::clone(&ledger),
-                classes: Classifier::new(&scenario.load.classes),
-                world: World::with_classes(seed, false, scenario.class_names()),
-            };
-            match &scenario.load.arrivals {
-                Arrivals::Closed(closed) => driver::closed_loop(&target, closed, end),
-                _ => send(target),
-            }
-        }
-    }
-    let acting = (Arc::clone(stack), troubles.clone());
+    place.load(&ledger, end, &hand, send);
+    let acting = hand.clone();
     time::spawn("the timeline", async move {
-        let (stack, troubles) = acting;
         for (i, (at, service, wish)) in (0_u64..).zip(acts) {
             time::sleep_until(Time::ZERO + at, Order::timeline(i)).await;
-            troubles.ask(&stack, &service, wish).await;
+            acting.ask(&service, wish).await;
         }
     });
-    let ended = either(stopped, async {
+    let ended = either(real_clock::until(&around.stop), async {
         time::sleep_until(end, Order::sample(2)).await;
         driver::drain(&ledger, end + SHORT_DRAIN).await;
         if troubles.none() {
@@ -261,7 +283,10 @@ async fn conduct(
     if stopped_at.is_none() {
         last_readings(&samples, end).await;
     }
-    let (wrong_accounts, faults) = last_words(scenario, stack, seed, &troubles).await;
+    let (wrong_accounts, faults) = last_words(scenario, &hand).await;
+    if let Some(board) = &around.board {
+        board.take_marks(index).into_iter().for_each(|mark| troubles.keep(mark));
+    }
     let rows = rows(scenario, &samples, seconds, &troubles);
     (seed_run(tally, rows, wrong_accounts, troubles.take(), stopped_at), faults)
 }
@@ -305,22 +330,21 @@ fn peaks(rows: &Rows) -> Vec<[(u64, Time); STOCKS]> {
 }
 
 /// What the services have to say at the end. Then they are left as they were found: nothing acts on.
-async fn last_words(
-    scenario: &Scenario,
-    stack: &Arc<dyn Controls>,
-    seed: u64,
-    troubles: &Troubles,
-) -> (Vec<String>, u64) {
+async fn last_words(scenario: &Scenario, hand: &Hand) -> (Vec<String>, u64) {
     let (mut wrong, mut faults) = (Vec::new(), 0);
     for service in reset_order(scenario) {
-        match stack.about(&service).await {
+        match hand.stack.about(&service).await {
             Ok(about) => {
+                if about.settings != hand.expected(scenario, &service) {
+                    hand.troubles
+                        .note(format!("the settings of {service} are not those that this run gave it"));
+                }
                 wrong.extend(about.wrong_accounts);
                 faults += about.machine_faults;
             }
-            Err(sentence) => troubles.note(format!("{service} had no last words: {sentence}")),
+            Err(sentence) => hand.troubles.note(format!("{service} had no last words: {sentence}")),
         }
-        troubles.ask(stack, &service, Wish::Reset(seed)).await;
+        hand.ask(&service, Wish::Reset(hand.seed)).await;
     }
     (wrong, faults)
 }
@@ -373,29 +397,120 @@ pub fn of_services(set: &IndexMap<String, Value>) -> IndexMap<String, IndexMap<S
     all
 }
 
+// === what is asked ===
+
+/// What asks a stack, and remembers what it has asked for.
+#[derive(Clone)]
+struct Hand {
+    stack: Arc<dyn Controls>,
+    troubles: Troubles,
+    seed: u64,
+    /// By service.
+    asked: Arc<Mutex<BTreeMap<String, Asked>>>,
+}
+
+/// What should act on a service.
+#[derive(Default)]
+struct Asked {
+    set: IndexMap<String, Value>,
+    triggers: IndexMap<String, Value>,
+    /// What it has not been told, because it did not answer.
+    owed: Vec<Wish>,
+}
+
+impl Asked {
+    fn note(&mut self, wish: &Wish) {
+        match wish {
+            Wish::Set(set) => self.set.extend(set.clone()),
+            Wish::Begin(trigger) => {
+                let name = trigger["trigger"].as_str().unwrap_or_default().to_owned();
+                self.triggers.insert(name, trigger.clone());
+            }
+            Wish::End(trigger) => drop(self.triggers.shift_remove(trigger)),
+            // Done once, and not again on behalf of a service that has since lost everything anyway.
+            Wish::Restart(_) | Wish::Kill(_) | Wish::Reset(_) => {}
+        }
+    }
+
+    /// What brings a service that has forgotten everything to where the run is.
+    fn all_again(&self, seed: u64) -> Vec<Wish> {
+        let set = (!self.set.is_empty()).then(|| Wish::Set(self.set.clone()));
+        let triggers = self.triggers.values().cloned().map(Wish::Begin);
+        std::iter::once(Wish::Reset(seed)).chain(set).chain(triggers).collect()
+    }
+}
+
+impl Hand {
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<String, Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, service: &str, wish: Wish) {
+        self.asked().entry(service.to_owned()).or_default().note(&wish);
+        if !self.troubles.ask(&self.stack, service, wish.clone()).await
+            && matches!(wish, Wish::Set(_) | Wish::Begin(_) | Wish::End(_))
+        {
+            self.asked().entry(service.to_owned()).or_default().owed.push(wish);
+        }
+    }
+
+    /// A service answers again, with all that it knew (`anew` is false) or nothing: it is told what it does not
+    /// know.
+    async fn tell_again(&self, service: &str, anew: bool) {
+        let wishes = {
+            let mut asked = self.asked();
+            let asked = asked.entry(service.to_owned()).or_default();
+            let owed = std::mem::take(&mut asked.owed);
+            if anew { asked.all_again(self.seed) } else { owed }
+        };
+        for wish in wishes {
+            self.troubles.ask(&self.stack, service, wish).await;
+        }
+    }
+
+    /// The settings that `service` has if only this run had hands on it.
+    fn expected(&self, scenario: &Scenario, service: &str) -> Value {
+        let mut services = scenario.services.clone();
+        if let Some(asked) = self.asked().get(service) {
+            // What cannot be set was refused when it was asked for, and is a trouble already.
+            let _ = paths::set_all(&mut services, &asked.set);
+        }
+        json!(services[service])
+    }
+}
+
 // === what goes wrong ===
 
 /// Everything that went wrong on one stack, said once when it happens, and kept as a reason.
 #[derive(Clone)]
 struct Troubles {
     stack: String,
-    tell: Tell,
+    arm: usize,
+    around: Around,
     all: Arc<Mutex<Vec<String>>>,
 }
 
 impl Troubles {
-    fn new(stack: &str, tell: &Tell) -> Troubles {
-        Troubles { stack: stack.to_owned(), tell: Arc::clone(tell), all: Arc::default() }
+    fn new(stack: &str, arm: usize, around: &Around) -> Troubles {
+        Troubles { stack: stack.to_owned(), arm, around: around.clone(), all: Arc::default() }
     }
 
     fn note(&self, sentence: String) {
+        self.tell(&sentence);
+        self.keep(sentence);
+    }
+
+    /// Notes what was told already.
+    fn keep(&self, sentence: String) {
+        if let Some(board) = &self.around.board {
+            board.trouble(self.arm);
+        }
         let sentence = format!("{}: {sentence}", self.stack);
-        (self.tell)(format!("{:.0} s  {sentence}", now().secs_f64()));
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(sentence);
     }
 
     fn tell(&self, sentence: &str) {
-        (self.tell)(format!("{:.0} s  {}: {sentence}", now().secs_f64(), self.stack));
+        (self.around.tell)(format!("{:.0} s  {}: {sentence}", now().secs_f64(), self.stack));
     }
 
     fn none(&self) -> bool {
@@ -406,7 +521,8 @@ impl Troubles {
         std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn ask(&self, stack: &Arc<dyn Controls>, service: &str, wish: Wish) {
+    /// Whether it was granted.
+    async fn ask(&self, stack: &Arc<dyn Controls>, service: &str, wish: Wish) -> bool {
         let what = match &wish {
             Wish::Set(set) => format!("set {}", set.keys().cloned().collect::<Vec<_>>().join(", ")),
             Wish::Begin(trigger) => {
@@ -417,10 +533,12 @@ impl Troubles {
             Wish::Kill(age) => format!("end work of {age} and older"),
             Wish::Reset(_) => "reset".to_owned(),
         };
-        match stack.ask(service, wish).await {
+        let granted = stack.ask(service, wish).await;
+        match &granted {
             Ok(()) => self.tell(&format!("{service}: {what}")),
             Err(sentence) => self.note(format!("{service} could not be asked to {what}: {sentence}")),
         }
+        granted.is_ok()
     }
 }
 
@@ -430,17 +548,12 @@ impl Troubles {
 /// answer.
 type Samples = Mutex<Vec<Option<Snapshot>>>;
 
-fn watch_service(
-    stack: &Arc<dyn Controls>,
-    service: &str,
-    seconds: usize,
-    troubles: &Troubles,
-) -> Arc<Samples> {
+/// `place` is that of the arm, and that of the service among the arm's.
+fn watch_service(hand: &Hand, place: (usize, usize), service: &str, seconds: usize) -> Arc<Samples> {
     let samples: Arc<Samples> = Arc::new(Mutex::new(vec![None; seconds + 1]));
-    let (kept, stack, troubles) = (Arc::clone(&samples), Arc::clone(stack), troubles.clone());
-    let service = service.to_owned();
+    let (kept, hand, service) = (Arc::clone(&samples), hand.clone(), service.to_owned());
     time::spawn("the sampler", async move {
-        let mut answers = true;
+        let (mut answers, mut before) = (true, None);
         for second in 0..=seconds {
             let end = Time::ZERO + Duration::from_secs(second as u64);
             // An answer that took longer than a second has taken the place of the next.
@@ -448,21 +561,28 @@ fn watch_service(
                 continue;
             }
             time::sleep_until(end, Order::sample(1)).await;
-            match stack.read(&service).await {
-                Ok(snapshot) => {
-                    if !answers {
-                        troubles.tell(&format!("{service} answers again"));
-                    }
-                    answers = true;
-                    kept.lock().unwrap_or_else(PoisonError::into_inner)[second] = Some(snapshot);
-                }
+            let snapshot = match hand.stack.read(&service).await {
+                Ok(snapshot) => snapshot,
                 Err(sentence) => {
                     if answers {
-                        troubles.note(format!("{service} does not answer, since {second} s: {sentence}"));
+                        let sentence = format!("{service} does not answer, since {second} s: {sentence}");
+                        hand.troubles.note(sentence);
                     }
                     answers = false;
+                    continue;
                 }
+            };
+            kept.lock().unwrap_or_else(PoisonError::into_inner)[second] = Some(snapshot);
+            if let Some(board) = &hand.troubles.around.board {
+                board.saw(place.0, place.1, second, &snapshot);
             }
+            let anew = before.replace(snapshot).is_some_and(|before| started_anew(&before, &snapshot));
+            if !answers || anew {
+                let what = if answers { "was started anew" } else { "answers again" };
+                hand.troubles.tell(&format!("{service} {what}"));
+                hand.tell_again(&service, anew).await;
+            }
+            answers = true;
         }
     });
     samples

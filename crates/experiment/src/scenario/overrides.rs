@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use crate::document::{Document, Problem, Problems, suggest};
+use crate::scenario::read::Checked;
 use crate::scenario::schema::{formats, schema};
-use crate::scenario::{Scenario, autoscalers, knobs, paths};
+use crate::scenario::{Scenario, autoscalers, check, knobs, paths};
 
 /// Applies `PATH=VALUE`. The result has to be checked again.
 ///
@@ -31,6 +32,21 @@ pub fn apply(scenario: &mut Scenario, assignment: &str) -> Result<(), String> {
         .read(schema(), &formats())
         .map_err(|problems| sentences(&problems, path))?;
     Ok(())
+}
+
+/// Checks a scenario again that was changed. Its claims go, since they are about the scenario as it is written.
+///
+/// # Errors
+///
+/// A sentence for each problem. `checked` is of no use then.
+pub fn check_again(checked: &mut Checked) -> Result<(), Vec<String>> {
+    checked.keep_claims(|_| false);
+    checked.scenario.claims.retain(|claim| !claim.is_empty());
+    let problems = check::check(&checked.scenario);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect())
 }
 
 /// Path and value of `PATH=VALUE`.
