@@ -318,6 +318,32 @@ fn list_show_and_schema_print_what_is_built_in() {
 /// Linux only: reads how much the process has worked.
 #[cfg(target_os = "linux")]
 #[test]
+fn dashboards_are_written_and_every_file_that_is_not_current_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = || pumphandle(folder.path(), &["dashboards", "--check"]);
+    let missing = check();
+    assert_eq!(code(&missing), 1);
+    assert!(text(&missing.stdout).contains("dashboards/home.json is missing: pumphandle dashboards"));
+    let written = pumphandle(folder.path(), &["dashboards"]);
+    assert_eq!((code(&written), text(&written.stdout).lines().count()), (0, 6));
+    assert_eq!((code(&check()), text(&check().stdout)), (0, String::new()));
+    // Changed by hand, and left over from another version.
+    std::fs::write(folder.path().join("dashboards/rig.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("dashboards/old.json"), "{}").unwrap();
+    let stale = check();
+    assert_eq!(code(&stale), 1);
+    assert_eq!(
+        text(&stale.stdout),
+        "dashboards/rig.json is not current: pumphandle dashboards\n\
+         dashboards/old.json is no dashboard of this version: delete it\n"
+    );
+    let elsewhere = pumphandle(folder.path(), &["dashboards", "--check", "nowhere"]);
+    assert_eq!((code(&elsewhere), text(&elsewhere.stdout).lines().count()), (1, 6));
+    let both = pumphandle(folder.path(), &["dashboards", "--check", "--out", "here"]);
+    assert_eq!(code(&both), 2, "written or checked, not both");
+}
+
+#[test]
 fn being_interrupted_keeps_what_was_measured() {
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_pumphandle"))

@@ -170,12 +170,16 @@ fn a_run_is_loaded_under_the_names_of_the_catalogue_in_order_without_gaps_and_as
     let result = run(folder.path(), "storm", "1");
     let server = Server::start((204, ""));
     let at = ["--at", "2026-01-31T16:23:00Z"];
-    let load = ["load", "storm", "--prometheus", &server.url, at[0], at[1]];
+    let load = ["load", "storm", "--prometheus", &server.url, at[0], at[1], "--grafana", "http://g:3000/"];
     let output = pumphandle(folder.path(), &load);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     assert!(
         told(&output).contains("from 2026-01-31T16:23:00Z to 2026-01-31T16:24:50Z; all there, as counted")
     );
+    for address in ["incident", "stocks", "mechanisms"] {
+        let link = format!("http://g:3000/d/pumphandle-{address}?var-run=storm&from=1769876575000&to=");
+        assert!(told(&output).contains(&link), "{}", told(&output));
+    }
     let received = server.received();
     let specs: BTreeMap<_, _> = catalogue::all().into_iter().map(|spec| (spec.name.clone(), spec)).collect();
     let mut seen = BTreeSet::new();
@@ -265,6 +269,9 @@ fn a_run_that_is_there_is_not_sent_again_and_another_of_its_name_is_refused() {
     assert!(
         told(&output).contains("storm is there already, from 20")
             && told(&output).contains("nothing was sent")
+            && told(&output).contains("http://localhost:3000/d/pumphandle-incident?var-run=storm&from="),
+        "{}",
+        told(&output)
     );
     let output = load("other", &["--name", "storm"]);
     assert_eq!(output.status.code(), Some(2));

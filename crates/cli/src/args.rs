@@ -60,10 +60,12 @@ pub(crate) enum Command {
     /// Measure things side by side on the incidents.
     #[command(subcommand)]
     Compare(Compare),
-    /// Put a run into a running Prometheus, as if it had happened there.
+    /// Put a run into a running Prometheus, so that dashboards show it as if it had happened.
     Load(LoadArguments),
     /// Write a run as a file that Prometheus' own tools read.
     Export(ExportArguments),
+    /// Write Grafana's dashboards, or check that they are current.
+    Dashboards(DashboardsArguments),
     /// Print an event log of a run.
     Events(EventsArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
@@ -492,6 +494,9 @@ pub(crate) struct LoadArguments {
     /// The server; it must take remote write (--web.enable-remote-write-receiver).
     #[arg(long, value_name = "URL")]
     pub(crate) prometheus: String,
+    /// Where Grafana is, for the links to dashboards that are printed; nothing is asked of it.
+    #[arg(long, value_name = "URL", default_value = "http://localhost:3000")]
+    pub(crate) grafana: String,
 }
 
 #[derive(Debug, Args)]
@@ -501,6 +506,17 @@ pub(crate) struct ExportArguments {
     /// Where to write OpenMetrics text, for `promtool tsdb create-blocks-from openmetrics`; `-` is standard output.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", required = true)]
     pub(crate) openmetrics: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardsArguments {
+    /// The folder that they are written to.
+    #[arg(long, value_name = "DIR", default_value = "dashboards")]
+    pub(crate) out: PathBuf,
+    /// Write nothing: name every file of this folder that is not what this version writes, and exit with 1 if there is
+    /// one.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "dashboards", conflicts_with = "out")]
+    pub(crate) check: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

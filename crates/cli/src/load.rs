@@ -3,7 +3,7 @@
 
 use anyhow::{anyhow, bail};
 use pumphandle_console::client::Failure;
-use pumphandle_console::prometheus::Prometheus;
+use pumphandle_console::prometheus::{Prometheus, encoded};
 use pumphandle_core::catalogue::{RUN, RunMetric};
 use pumphandle_experiment::document::clean;
 use pumphandle_report::recording::{Batches, Sample};
@@ -13,6 +13,10 @@ use crate::progress::Progress;
 use crate::recording::Recording;
 use crate::stacks::block_on;
 use crate::{End, calendar, screen};
+
+/// The dashboards that are linked, by the end of their address, and what they are.
+const DASHBOARDS: [(&str, &str); 3] =
+    [("incident", "Incident"), ("stocks", "Stocks"), ("mechanisms", "Mechanisms")];
 
 /// How far back a run of the same name is looked for, and in which steps: shorter than any run is shown.
 const LOOK_BACK: &str = "400d:30s";
@@ -43,6 +47,7 @@ async fn into(
             Found::All => {
                 let from = calendar::text(start);
                 screen::print(&format!("{} is there already, from {from} on: nothing was sent\n", run.name))?;
+                screen::print(&links(run, start, &arguments.grafana))?;
                 return Ok(End::Held);
             }
             Found::Other(what) => bail!(
@@ -77,7 +82,20 @@ async fn into(
         extent.series,
         took.as_secs_f64(),
     ))?;
+    screen::print(&links(run, start, &arguments.grafana))?;
     Ok(End::Held)
+}
+
+/// Where to look at it.
+fn links(run: &Recording, start: i64, grafana: &str) -> String {
+    // A little air on both sides.
+    let (from, to) = ((start - 5) * 1000, (start + i64::from(run.extent.last) + 5) * 1000);
+    let link = |(address, title): &(&str, &str)| {
+        let grafana = grafana.trim_end_matches('/');
+        let name = encoded(&run.name);
+        format!("  {title:<11} {grafana}/d/pumphandle-{address}?var-run={name}&from={from}&to={to}\n")
+    };
+    DASHBOARDS.iter().map(link).collect()
 }
 
 // === sending ===

@@ -9,6 +9,7 @@ mod args;
 mod calendar;
 mod check;
 mod compare;
+mod dashboards;
 mod doctor;
 mod events;
 mod folder;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         Command::Compare(Compare::Presets(arguments)) => compare::presets(&arguments),
         Command::Load(arguments) => load::load(&arguments),
         Command::Export(arguments) => recording::export(&arguments),
+        Command::Dashboards(arguments) => dashboards::dashboards(&arguments),
         Command::Events(arguments) => events::print(&arguments),
         Command::Laws(arguments) => laws::laws(&arguments),
         Command::Doctor => doctor::examine(),

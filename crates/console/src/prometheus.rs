@@ -103,7 +103,7 @@ impl Prometheus {
 }
 
 /// Text as it may stand in a query of a URL.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut all, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             all.push(char::from(byte));

@@ -19,6 +19,7 @@
 mod accumulate;
 mod baseline;
 mod check;
+pub mod dashboards;
 mod html;
 mod junit;
 mod levers;
