@@ -40,6 +40,12 @@ pub enum Stream {
     Advice = 14,
     /// When an adaptive limit measures anew.
     Probe = 13,
+    /// What an arrival asks a cache for.
+    CacheKey = 15,
+    /// By how much an entry's time to live is shortened.
+    CacheTtl = 16,
+    /// Whether a lookup refreshes an entry before it is due.
+    EarlyRefresh = 17,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.

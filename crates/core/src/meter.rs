@@ -73,6 +73,14 @@ catalogue! {
         ScaledUp = "scaled_up": "Changes of the number of replicas to more.";
         ScaledDown = "scaled_down": "Changes of the number of replicas to fewer.";
         Turned = "direction_changes": "Changes of the number of replicas in the other direction than the change before.";
+        CacheHits = "cache_hits": "Lookups that found an entry within its time to live.";
+        CacheMisses = "cache_misses": "Lookups that found none; what was served stale is among them.";
+        CacheStale = "cache_stale": "Answers from entries past their time to live.";
+        CacheCoalesced = "cache_coalesced": "Misses that waited for a fill that was under way.";
+        CacheFills = "cache_fills": "Fills begun, in the background or not.";
+        CacheRefreshes = "cache_refreshes": "Fills begun in the background: before an entry was due, or behind a stale answer.";
+        CacheFillFailures = "cache_fill_failures": "Fills that brought nothing to store: an error, or a fallback.";
+        CacheEvictions = "cache_evictions": "Entries that went to make room.";
     }
 }
 
@@ -92,6 +100,8 @@ catalogue! {
         RateWaiting = "rate_waiting": "Attempts waiting for their turn under a rate limit.";
         Ready = "replicas_ready": "Replicas that take calls.";
         Starting = "replicas_starting": "Replicas that have been started and take no calls yet.";
+        CacheEntries = "cache_entries": "Entries of the cache.";
+        CacheFilling = "cache_filling": "Fills of the cache under way.";
     }
 }
 

@@ -34,6 +34,11 @@ impl World {
         self.classes.get(usize::from(class.0)).map(String::as_str)
     }
 
+    /// How many classes of requests there are; 0 where there are no classes.
+    pub fn class_count(&self) -> usize {
+        self.classes.len()
+    }
+
     /// Adds an entry to the event log, now.
     #[inline]
     pub fn record(&self, kind: EventKind, service: u8, a: u64, b: u64) {

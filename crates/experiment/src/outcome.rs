@@ -137,7 +137,7 @@ pub struct SeedOutcome {
 }
 
 /// One service over one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ServiceOutcome {
     /// Attempts that reached it per user arrival.
     pub amplification: Option<f64>,

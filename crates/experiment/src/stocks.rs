@@ -4,15 +4,39 @@
 //! ([`conduct`](crate::run::conduct)). It repairs nothing: a run whose account does not add up is not valid.
 
 use pumphandle_core::meter::StockName;
+use pumphandle_stack::ServiceSettings;
 
 use crate::run::rows::Row;
 
+/// What a service has at the start. Everything else is empty then.
+#[derive(Clone, Copy, Debug)]
+pub struct AtStart<'a> {
+    /// The service's name.
+    pub name: &'a str,
+    /// Its replicas, which are ready.
+    pub replicas: u64,
+    /// Entries of the caches of all of them.
+    pub entries: u64,
+}
+
+impl<'a> AtStart<'a> {
+    /// Of a service with these settings, where requests are of `classes` classes.
+    pub fn of(name: &'a str, settings: &ServiceSettings, classes: usize) -> AtStart<'a> {
+        let replicas = u64::from(settings.replicas);
+        let warmed = settings.cache.as_ref().map_or(0, |cache| cache.warmed(classes) as u64);
+        AtStart { name, replicas, entries: replicas * warmed }
+    }
+}
+
 /// Stocks whose account does not add up, each with the first second at whose end it does not, in words.
-/// `services` are the names in the order of a row, each with its replicas at the start; they are ready then, and
-/// everything else is empty.
-pub fn wrong<'a>(services: impl Iterator<Item = (&'a str, u32)>, rows: &[Vec<Row>]) -> Vec<String> {
-    let of_service = |(i, (name, replicas)): (usize, (&str, u32))| -> Vec<String> {
-        let start = |stock| if stock == StockName::Ready { u64::from(replicas) } else { 0 };
+/// `services` are in the order of a row.
+pub fn wrong<'a>(services: impl Iterator<Item = AtStart<'a>>, rows: &[Vec<Row>]) -> Vec<String> {
+    let of_service = |(i, AtStart { name, replicas, entries }): (usize, AtStart<'_>)| -> Vec<String> {
+        let start = |stock| match stock {
+            StockName::Ready => replicas,
+            StockName::CacheEntries => entries,
+            _ => 0,
+        };
         StockName::ALL.iter().filter_map(|&stock| of_stock(name, i, stock, start(stock), rows)).collect()
     };
     services.enumerate().flat_map(of_service).collect()
@@ -67,7 +91,7 @@ mod tests {
     fn every_second_of_a_storm_adds_up_and_a_single_lost_entry_is_told_with_its_second() {
         let scenario = storm();
         let mut rows = run(&scenario).rows;
-        let names = || scenario.services.iter().map(|(name, it)| (name.as_str(), it.replicas));
+        let names = || scenario.services.iter().map(|(name, it)| AtStart::of(name, it, 0));
         assert_eq!(wrong(names(), &rows), Vec::<String>::new());
         assert!(
             rows.iter().any(|row| row[1].stock(StockName::Queue).level > 100),
@@ -85,7 +109,7 @@ mod tests {
         let scenario = storm();
         let mut rows = run(&scenario).rows;
         rows[6][2].stocks[StockName::Inside as usize].level += 1;
-        let names = scenario.services.iter().map(|(name, it)| (name.as_str(), it.replicas));
+        let names = scenario.services.iter().map(|(name, it)| AtStart::of(name, it, 0));
         let found = wrong(names, &rows);
         assert!(found[0].starts_with("db.inside holds ") && found[0].contains(" at 7 s"), "{found:?}");
     }
@@ -96,7 +120,7 @@ mod tests {
         let mut measured = Measured::new(&scenario, vec![plan::control(&scenario)], false);
         let mut lossy = run(&scenario);
         lossy.rows[4][1].stocks[StockName::Queue as usize].outflow += 1;
-        let names = scenario.services.iter().map(|(name, it)| (name.as_str(), it.replicas));
+        let names = scenario.services.iter().map(|(name, it)| AtStart::of(name, it, 0));
         lossy.wrong_accounts = wrong(names, &lossy.rows);
         measured.add_seed(&scenario, 1, vec![lossy]);
         assert!(!measured.valid(0));

@@ -195,8 +195,8 @@ impl Stack {
         self.nodes.values().map(of).collect()
     }
 
-    /// Tells the meters what was computed until now: nobody counts that while it happens. For whoever reads a meter
-    /// by itself.
+    /// Tells the meters what was computed until now, and what is past its time in caches: nobody counts that while it
+    /// happens. For whoever reads a meter by itself.
     pub fn bill(&self) {
         self.nodes.values().for_each(|node| node.bill());
     }

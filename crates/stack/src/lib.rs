@@ -8,12 +8,14 @@
 //! * [`process`]: one service in a process of its own
 //! * [`service`]: replicas of one service, and who is next
 //! * [`replica`]: door, queue, workers, handler
+//! * [`cache`]: answers kept in front of the services that are called
 //! * [`processor`]: work in progress, slowed by contention
 //! * [`service_time`]: how much work a call is
 //! * [`disturbance`]: what triggers do to a service
 //! * [`wire`]: how calls travel: as values in memory, or HTTP/1.1 over TCP
 
 pub mod assembly;
+pub mod cache;
 pub mod disturbance;
 pub mod process;
 pub mod processor;

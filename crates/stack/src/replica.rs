@@ -26,6 +26,8 @@ use pumphandle_policy::retry_quota::Quota;
 use slab::Slab;
 
 use crate::assembly::Edge;
+use crate::cache::fills::{Leading, Turn};
+use crate::cache::{Cache, CacheState, Look};
 use crate::disturbance::Disturbance;
 use crate::processor::Processor;
 use crate::service_time::ServiceTime;
@@ -66,6 +68,7 @@ pub struct Replica {
     workers: Gate,
     processor: Arc<Processor>,
     edges: Vec<Edge>,
+    cache: Arc<CacheState>,
     lives: Lives,
     quota: Quota,
     rate: Limiter,
@@ -84,11 +87,13 @@ impl Replica {
         let key = mix(shared.subject ^ u64::from(ordinal));
         let processor = Processor::start(key);
         let (world, meter) = (Arc::clone(&shared.world), Arc::clone(&shared.meter));
+        let cache = CacheState::new(Arc::clone(&world), Arc::clone(&meter), key);
         let replica = Replica {
             shared,
             workers: Gate::new(Rules::default()),
             processor,
             edges,
+            cache,
             lives: Lives::default(),
             quota: Quota::default(),
             rate: Limiter::default(),
@@ -119,9 +124,23 @@ impl Replica {
         self.rate.changed(settings.door_rate_limit.as_ref());
         self.concurrency.changed(settings.door_concurrency_limit.as_ref());
         self.processor.set_speed(settings.contention, disturbance.slow, settings.computing());
+        self.cache.changed(settings.cache.as_ref());
         for edge in &self.edges {
             edge.changed(&settings.with);
         }
+    }
+
+    /// Fills its cache, if it has one that is warm at the start.
+    pub fn warm(&self) {
+        let settings = self.shared.settings.snapshot();
+        if let Some(cache) = settings.cache.as_ref().filter(|cache| cache.enabled) {
+            self.cache.warm(cache);
+        }
+    }
+
+    /// Lets go of what is past its time in its cache.
+    pub fn tidy(&self, cache: &Cache) {
+        self.cache.tidy(cache);
     }
 
     /// Nanoseconds that it has computed so far.
@@ -145,6 +164,7 @@ impl Replica {
     pub fn restart(&self, up_again: Time) {
         self.down_until.store(up_again.nanos(), Ordering::Relaxed);
         let lost = self.lives.end();
+        self.cache.lose();
         self.shared.world.record(EventKind::Restart, self.shared.number, self.lives.current(), lost as u64);
     }
 
@@ -300,7 +320,12 @@ impl Replica {
     }
 
     /// The work, for as long as the replica lives and within the time that the call allows.
-    async fn live(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: &Call) -> Outcome {
+    async fn live(
+        self: &Arc<Self>,
+        settings: &Arc<ServiceSettings>,
+        disturbance: &Disturbance,
+        call: &Call,
+    ) -> Outcome {
         let _inside = self.shared.meter.stock(StockName::Inside).inside();
         let path = call.path;
         let ended = {
@@ -331,7 +356,12 @@ impl Replica {
     }
 
     /// Queue, worker, own work, calls to others.
-    async fn handle(&self, settings: &ServiceSettings, disturbance: &Disturbance, call: &Call) -> Outcome {
+    async fn handle(
+        self: &Arc<Self>,
+        settings: &Arc<ServiceSettings>,
+        disturbance: &Disturbance,
+        call: &Call,
+    ) -> Outcome {
         let Shared { meter, world, number, subject, .. } = &*self.shared;
         let acquired = self.workers.acquire(call.deadline, meter.stock(StockName::Queue)).await;
         let _worker = match acquired {
@@ -354,7 +384,11 @@ impl Replica {
             let demand = takes.draw(&world.draws, *subject, call.path);
             self.processor.work(demand, call.path.id()).await;
         }
-        let outcome = self.call_others(settings, call).await;
+        let outcome = match &settings.cache {
+            // In a box, as the way to the door: hardly any service has one.
+            Some(cache) if cache.enabled => Box::pin(self.ask_cache(cache, settings, call)).await,
+            _ => self.call_others(settings, call).await,
+        };
         drop(busy);
         self.conclude(settings, call, outcome)
     }
@@ -386,6 +420,77 @@ impl Replica {
         Ok(answer)
     }
 
+    /// An answer from the cache, or from a fill.
+    async fn ask_cache(
+        self: &Arc<Self>,
+        cache: &Cache,
+        settings: &Arc<ServiceSettings>,
+        call: &Call,
+    ) -> Outcome {
+        let (key, meter) = (self.cache.key_of(cache, call), &self.shared.meter);
+        let mut looked = false;
+        loop {
+            let look = self.cache.look(cache, key, call);
+            let hit = matches!(look, Look::Fresh | Look::Early);
+            if !std::mem::replace(&mut looked, true) {
+                meter.count(if hit { Flow::CacheHits } else { Flow::CacheMisses });
+            }
+            if matches!(look, Look::Early | Look::Stale)
+                && let Turn::Lead(leading) = self.cache.turn(cache, key)
+            {
+                meter.count(Flow::CacheRefreshes);
+                self.fill_apart(settings, call, leading);
+            }
+            if hit {
+                return Ok(Reply::default());
+            }
+            if look == Look::Stale {
+                meter.count(Flow::CacheStale);
+                return Ok(Reply { degraded: true });
+            }
+            let outcome = match self.cache.turn(cache, key) {
+                Turn::Follow(fill) => {
+                    meter.count(Flow::CacheCoalesced);
+                    fill.outcome().await
+                }
+                Turn::Lead(leading) => {
+                    let fill = leading.fill();
+                    if cache.fill_outlives_caller {
+                        self.fill_apart(settings, call, leading);
+                    } else {
+                        self.fill(cache, settings, call, leading).await;
+                    }
+                    fill.outcome().await
+                }
+            };
+            // None came of it where it was discarded: look again.
+            if let Some(outcome) = outcome {
+                return self.cache.or_stale(cache, key, outcome);
+            }
+        }
+    }
+
+    /// One fill, on behalf of `call`.
+    async fn fill(&self, cache: &Cache, settings: &ServiceSettings, call: &Call, leading: Leading) {
+        self.shared.meter.count(Flow::CacheFills);
+        let _filling = self.shared.meter.stock(StockName::CacheFilling).inside();
+        let begun = now();
+        let outcome = self.call_others(settings, call).await;
+        self.cache.filled(cache, leading, call, begun, outcome);
+    }
+
+    /// The same as a task of its own, without worker, deadline or caller: the cache itself wants it.
+    fn fill_apart(self: &Arc<Self>, settings: &Arc<ServiceSettings>, call: &Call, leading: Leading) {
+        let (replica, settings) = (Arc::clone(self), Arc::clone(settings));
+        let call = Call { deadline: None, caller: None, advice: None, ..call.clone() };
+        time::spawn("a fill of a cache", async move {
+            let Some(cache) = &settings.cache else { return };
+            let fill = pin!(replica.fill(cache, &settings, &call, leading));
+            // Ends with the replica's life, or for its age, as all work here.
+            let _ = replica.lives.within(fill).await;
+        });
+    }
+
     fn conclude(&self, settings: &ServiceSettings, call: &Call, outcome: Outcome) -> Outcome {
         let Shared { meter, world, subject, .. } = &*self.shared;
         let fails = world.draws.chance(settings.failure.0, Stream::Failure, *subject, call.path);
@@ -411,6 +516,7 @@ impl Drop for Replica {
                 self.bill();
             }
             self.processor.stop();
+            self.cache.lose();
         }
     }
 }

@@ -176,6 +176,7 @@ impl ServiceNode {
     /// Starts the first `count` replicas: they take calls at once.
     pub fn begin(self: &Arc<Self>, count: usize, make: Make<'_>) {
         self.grow(&mut self.lock(), count, Duration::ZERO, make);
+        self.lock().all.iter().for_each(|member| member.replica.warm());
         self.publish(&self.lock());
     }
 
@@ -307,13 +308,18 @@ impl ServiceNode {
         }
     }
 
-    /// Tells the meter what was computed, where processors are asked for.
+    /// Tells the meter what was computed, where processors are asked for, and what is past its time in a cache.
     pub fn bill(&self) {
         let mut members = self.lock();
         members.leaving.retain(|replica| replica.strong_count() > 0);
-        if self.shared.settings.snapshot().cpu.is_some() {
+        let settings = self.shared.settings.snapshot();
+        if settings.cpu.is_some() {
             members.all.iter().for_each(|member| member.replica.bill());
             members.leaving.iter().filter_map(Weak::upgrade).for_each(|replica| replica.bill());
+        }
+        if let Some(cache) = &settings.cache {
+            members.all.iter().for_each(|member| member.replica.tidy(cache));
+            members.leaving.iter().filter_map(Weak::upgrade).for_each(|replica| replica.tidy(cache));
         }
     }
 

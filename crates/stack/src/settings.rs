@@ -14,6 +14,7 @@ use pumphandle_policy::{Policies, Settings, Wrong};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Cache;
 use crate::processor::Contention;
 use crate::service::Balance;
 use crate::service_time::ServiceTime;
@@ -85,6 +86,10 @@ pub struct ServiceSettings {
     /// Refuse retries above a share of first attempts. None is refused if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_quota: Option<RetryQuota>,
+    /// A cache in front of the services that it calls: a call for which there is an entry is answered by it. None if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// The services it calls for every call, one after the other: a name or a list of names. None if absent.
     #[serde(default, skip_serializing_if = "Calls::is_none")]
     pub calls: Calls,
@@ -120,6 +125,7 @@ impl Default for ServiceSettings {
             door_concurrency_limit: None,
             advice: None,
             retry_quota: None,
+            cache: None,
             calls: Calls::default(),
             standby: Calls::default(),
             route: Routes::new(),
@@ -154,6 +160,7 @@ impl std::fmt::Debug for ServiceSettings {
             door_concurrency_limit,
             advice,
             retry_quota,
+            cache,
             calls,
             standby,
             route,
@@ -185,6 +192,9 @@ impl std::fmt::Debug for ServiceSettings {
         }
         if advice.is_some() {
             all.field("advice", advice);
+        }
+        if cache.is_some() {
+            all.field("cache", cache);
         }
         if !standby.is_none() {
             all.field("standby", standby);
@@ -289,7 +299,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 21] = [
+    pub const FIELDS: [&'static str; 22] = [
         "replicas",
         "balance",
         "start_up",
@@ -307,6 +317,7 @@ impl ServiceSettings {
         "door_concurrency_limit",
         "advice",
         "retry_quota",
+        "cache",
         "calls",
         "standby",
         "route",
@@ -396,6 +407,12 @@ impl ServiceSettings {
         }
         if let Some(advice) = &self.advice {
             wrong.extend(under("advice", advice.check()));
+        }
+        if let Some(cache) = &self.cache {
+            wrong.extend(under("cache", cache.check()));
+            if self.calls.is_none() {
+                wrong.push(Wrong::at("cache", "it calls nobody: there is nothing to fill a cache with"));
+            }
         }
         wrong.extend(under("with", self.with.check()));
         wrong

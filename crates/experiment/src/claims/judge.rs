@@ -229,6 +229,11 @@ pub fn value(seed: &SeedOutcome, measure: &Measure, at: Option<usize>) -> Option
         Quantity::ReplicaSeconds => service().map(|it| it.replica_seconds),
         Quantity::DirectionChangesPerHour => Some(service()?.flows[Flow::Turned as usize] * 3600.0),
         Quantity::SettlesAfterS => service().map(|it| it.settles_after_s),
+        Quantity::HitRate => {
+            let of = |flow: Flow| Some(service()?.flows[flow as usize]);
+            let (hits, misses) = (of(Flow::CacheHits)?, of(Flow::CacheMisses)?);
+            (hits + misses > 0.0).then(|| hits / (hits + misses))
+        }
         Quantity::PatientShare => seed.patient_share.get(&window).copied(),
     }
 }

@@ -174,6 +174,8 @@ pub enum Quantity {
     /// Seconds from the start of the window until the number of a service's replicas has changed for the last time
     /// in it; 0 if it does not change.
     SettlesAfterS,
+    /// Share of a service's lookups in its cache that found an entry within its time to live.
+    HitRate,
 }
 
 impl Quantity {

@@ -18,7 +18,7 @@ use crate::run::rows::{Rows, sample};
 use crate::scaling::Controllers;
 use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
-use crate::stocks;
+use crate::stocks::{self, AtStart};
 
 /// How long a run waits after its last arrival for answers still under way.
 pub const DRAIN: Duration = Duration::from_secs(120);
@@ -117,7 +117,8 @@ pub async fn conduct(
     let mut wrong_accounts = audit(&stack);
     let attempts = attempts(&stack);
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
-    let services = arm.settings.iter().map(|(name, settings)| (name.as_str(), settings.replicas));
+    let classes = scenario.class_names().len();
+    let services = arm.settings.iter().map(|(name, settings)| AtStart::of(name, settings, classes));
     wrong_accounts.extend(stocks::wrong(services, &rows));
     let events_before_pull = std::mem::take(&mut *before_pull.lock().unwrap_or_else(PoisonError::into_inner));
     SeedRun {

@@ -297,3 +297,26 @@ fn old_work_in_another_process_is_ended_and_young_work_is_not() {
         assert_eq!(flow(&api, Flow::Killed), 1);
     });
 }
+
+#[test]
+fn a_process_that_is_a_cache_is_as_warm_after_a_reset_as_at_the_start() {
+    on_the_real_clock(async {
+        let (api, address) = start("api", 1, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut services = settings();
+        let text = r#"{"keys": {"count": 1000, "exponent": 1}, "ttl": "1h", "size": 300, "warm": 300}"#;
+        services["client"].cache = Some(serde_json::from_str(text).unwrap());
+        let process = Process::start(services, "client", Vec::new(), 1, |_| address.to_string()).unwrap();
+        assert_eq!(level(&process, StockName::CacheEntries), 300);
+        for arrival in 0..100 {
+            process.call(Call::arriving(arrival)).await.unwrap();
+        }
+        let [hits, misses] = [Flow::CacheHits, Flow::CacheMisses].map(|it| flow(&process, it));
+        assert!(hits > 50 && misses > 5 && hits + misses == 100, "{hits} hits, {misses} misses");
+        assert_eq!(flow(&api, Flow::Arrived), misses, "only what it has not got is asked for");
+        assert_eq!(flow(&process, Flow::CacheEvictions), misses);
+        process.reset(2);
+        assert_eq!(level(&process, StockName::CacheEntries), 300);
+        let account = *process.meter().read(now()).stock(StockName::CacheEntries);
+        assert_eq!(account.inflow - account.outflow, 300);
+    });
+}

@@ -414,3 +414,31 @@ fn nobody_comes_back_before_the_advised_time_on_either_wire() {
         assert!(now().since(begun) >= Duration::from_millis(60));
     });
 }
+
+// === caches ===
+
+/// client -> cache -> db, all over TCP but the first hop.
+#[test]
+fn a_cache_answers_over_the_wire_and_its_fill_goes_on_when_its_caller_has_left() {
+    on_the_real_clock(async {
+        let mut cache = service(Some("db"));
+        let text = r#"{"keys": {"count": 1}, "ttl": "1h", "coalesce": true, "fill_outlives_caller": true}"#;
+        cache.cache = Some(serde_json::from_str(text).unwrap());
+        cache.cancel_on_disconnect = true;
+        let services: StackSettings =
+            [("client", service(Some("cache"))), ("cache", cache), ("db", service(None))]
+                .map(|(name, it)| (name.into(), it))
+                .into();
+        let (_tcp, stack) = stack(&services);
+        stack.disturb(0, "db", Disturbance { hold: Some(Hold::default()), ..Disturbance::default() });
+        let (cache, db) = (meter(&stack, "cache"), meter(&stack, "db"));
+        call_and_leave(&stack.entry(), Call::arriving(0), || flow(&db, Flow::Disturbed) == 1).await;
+        until("the cache notices", || flow(&cache, Flow::Abandoned) == 1).await;
+        stack.calm(0);
+        let level = || cache.read(now()).stock(StockName::CacheEntries).level;
+        until("the fill is stored", || level() == 1).await;
+        assert_eq!(stack.entry().call(Call::arriving(1)).await, Ok(Reply::default()));
+        assert_eq!([Flow::CacheHits, Flow::CacheMisses].map(|it| flow(&cache, it)), [1, 1]);
+        assert_eq!(flow(&db, Flow::Arrived), 1);
+    });
+}
