@@ -10,6 +10,7 @@
 //! * one file per law; `little`, of all runs of all laws and of every incident, is made last
 
 pub mod bench;
+mod caching;
 mod closed_loop;
 pub mod common_draws;
 mod contention;
@@ -65,6 +66,7 @@ pub const ALL: &[&dyn Law] = &[
     &contention::Scaling,
     &overload::Overload,
     &throttling::Throttling,
+    &caching::Caching,
 ];
 
 /// Runs laws and compares. `incidents` are scenarios of which only the accounts are looked at: one run of

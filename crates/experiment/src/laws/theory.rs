@@ -124,6 +124,35 @@ pub fn retried(failure: f64, attempts: u32) -> (f64, f64) {
     (all_fail, mean)
 }
 
+/// A cache whose entries live for `ttl_s` from when they were stored by a fill of `fill_s`, for which all who ask
+/// meanwhile wait: (hit rate, entries stored on average). `shares` of the Poisson `arrivals` per second are for each key.
+///
+/// A cycle of a key with rate r begins with a miss: `fill_s` of misses, `ttl_s` of hits, then 1 / r until the next.
+pub fn time_to_live(shares: &[f64], arrivals: f64, ttl_s: f64, fill_s: f64) -> (f64, f64) {
+    let stored = |share: &f64| {
+        let rate = share * arrivals;
+        rate * ttl_s / (1.0 + rate * (ttl_s + fill_s))
+    };
+    // Poisson arrivals see time averages: a key's hit rate is the share of time for which it is stored.
+    (shares.iter().map(|share| share * stored(share)).sum(), shares.iter().map(stored).sum())
+}
+
+/// The hit rate of a cache with room for `size` entries, least recently used out first, by Che's approximation: an entry
+/// goes when it has not been asked for during t, the same t for all, within which `size` keys are asked for on average.
+pub fn least_recently_used(shares: &[f64], arrivals: f64, size: f64) -> f64 {
+    let asked_for = |share: f64, t: f64| -libm::expm1(-share * arrivals * t);
+    let keys_within = |t: f64| shares.iter().map(|share| asked_for(*share, t)).sum::<f64>();
+    let (mut low, mut high) = (0.0, 1.0);
+    while keys_within(high) < size.min(shares.len() as f64 * (1.0 - 1e-9)) {
+        high *= 2.0;
+    }
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if keys_within(middle) < size { low = middle } else { high = middle }
+    }
+    shares.iter().map(|share| share * asked_for(*share, high)).sum()
+}
+
 /// The share answered within `within_s` by one server that serves the last comer first and is overloaded
 /// for good: `arrivals` and `service` per second, exponential, arrivals the more frequent.
 ///
@@ -265,6 +294,21 @@ mod tests {
         let (fails, attempts) = retried(0.5, 4);
         assert!(close(fails, 0.0625) && close(attempts, 1.875));
         assert!(close(retried(1.0, 4).1, 4.0));
+    }
+
+    #[test]
+    fn caches_of_equal_keys_have_the_hit_rates_that_are_counted_by_hand() {
+        let equal = [0.25; 4];
+        // Each key once per second, for three seconds: three hits for each miss.
+        let (hits, stored) = time_to_live(&equal, 4.0, 3.0, 0.0);
+        assert!(close(hits, 0.75) && close(stored, 3.0));
+        // With fills of one second: one miss that fills, one that waits, three hits.
+        assert!(close(time_to_live(&equal, 4.0, 3.0, 1.0).0, 0.6));
+        // Of equally popular keys half are stored, and half of all lookups hit.
+        assert!((least_recently_used(&equal, 7.0, 2.0) - 0.5).abs() < 1e-9);
+        // With room for one, a lookup hits if the one before was for the same: exactly 0.54.
+        let one = least_recently_used(&[0.7, 0.2, 0.1], 1.0, 1.0);
+        assert!((one - 0.54).abs() < 0.05, "{one}");
     }
 
     #[test]
