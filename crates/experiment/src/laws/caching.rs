@@ -81,7 +81,8 @@ fn set_up(case: &Case, end: u32) -> SetUp {
         _ => "no end".to_owned(),
     };
     let fills = if *fill_ms > 0 { format!(", fills of {fill_ms} ms") } else { String::new() };
-    SetUp::new(format!("{count} keys, exponent {exponent}, {what}{fills}"), FILE, &set)
+    let keys = if *count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
+    SetUp::new(format!("{keys}, exponent {exponent}, {what}{fills}"), FILE, &set)
 }
 
 /// The popularity of each key: shares of all arrivals, the most popular first.
