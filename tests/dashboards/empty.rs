@@ -72,6 +72,22 @@ pub const LIVE: &[MayBeEmpty] = &[
         "no limits and no bulkhead",
     ),
     mechanism(&["No connection in time", "Waiting for a connection"], CONNECTIONS),
+    mechanism(
+        &[
+            "Hit rate",
+            "Misses",
+            "Entries",
+            "Hits",
+            "Fills",
+            "Fills under way",
+            "Fills in the background",
+            "Fills that brought nothing",
+            "Served stale",
+            "Waited for another's fill",
+            "Evicted",
+        ],
+        CACHE,
+    ),
     mechanism(&["Hedges sent", "Hedges that won", "Hedges denied"], "no hedges"),
     mechanism(
         &["Replicas starting", "Scaled up", "Scaled down", "Turned round", "Processors used"],
@@ -83,6 +99,7 @@ pub const LIVE: &[MayBeEmpty] = &[
     ),
     stock(&["Waiting for a connection"], CONNECTIONS),
     stock(&["Replicas starting"], PROCESSES),
+    stock(&["Cache entries", "Cache fills"], CACHE),
     MayBeEmpty {
         file: "incident.json",
         panels: &["Score card"],
@@ -122,6 +139,9 @@ const fn stock(panels: &'static [&'static str], why: &'static str) -> MayBeEmpty
 const fn markers(file: &'static str) -> MayBeEmpty {
     MayBeEmpty { file, panels: &["markers"], queries: &[], why: MOMENT }
 }
+
+/// Why nothing is looked up.
+const CACHE: &str = "no cache";
 
 /// Why nobody waits for a connection.
 const CONNECTIONS: &str = "as many connections as workers, so that nobody waits for one";

@@ -17,8 +17,7 @@ users are hurt prevents, one that acts afterwards can only end. And for what it 
 
 /// See the module.
 pub(super) fn board() -> Board {
-    let about =
-        "Breakers, retry budgets, pools, limits, hedges, replicas: when each acts, and what it refuses.";
+    let about = "Breakers, retry budgets, pools, caches, limits, hedges, replicas: when each acts, and what it refuses.";
     Board::new("mechanisms", "Pumphandle 3: mechanisms", about)
         .with(vec![
             Panel::text("How to read this", "What you see here, and what to look for.", HEAD).size(24, 5),
@@ -26,6 +25,7 @@ pub(super) fn board() -> Board {
         .section("Circuit breaker", breaker())
         .section("Retries and their budget", retries())
         .section("Connection pool", pool())
+        .section("Cache", cache())
         .section("Replicas and their autoscaler", scaling())
         .folded("Queues, limits and bulkheads", None, room())
         .folded("Time limits, and callers that left", None, patience())
@@ -183,6 +183,69 @@ fn hedges() -> Vec<Panel> {
             "Hedges denied",
             Flow::HedgesDenied,
             "Look for denials as the service slows: that is the limit at work.",
+        ),
+    ]
+}
+
+fn cache() -> Vec<Panel> {
+    let by = ["arm", "service"];
+    let hits = Panel::lines(
+        "Hit rate",
+        "percentunit",
+        "Share of lookups that found an entry within its time to live. The load behind the cache goes by what is missing to \
+         100 %: from 95 % to 60 % is eight times as much. Look for a fall without one user more.",
+    )
+    .twin("{{arm}}: {{service}}", |arms| {
+        let (hits, misses) = (flow(Flow::CacheHits).of(arms), flow(Flow::CacheMisses).of(arms));
+        let all = format!("({} + {})", hits.per_second(&by), misses.per_second(&by));
+        ratio(&hits.per_second(&by), &all)
+    })
+    .default("max", json!(1))
+    .size(8, 7)
+    .when_empty("no cache in these arms");
+    vec![
+        hits,
+        per_second("Misses", Flow::CacheMisses, "What users' requests ask of the service behind."),
+        held(
+            "Entries",
+            StockName::CacheEntries,
+            "Look for a cliff: a time to live that is the same for all.",
+        ),
+        per_second("Hits", Flow::CacheHits, "What the service behind was spared."),
+        per_second(
+            "Fills",
+            Flow::CacheFills,
+            "Look for many more than there are keys: fills that are lost, and begun anew.",
+        ),
+        held(
+            "Fills under way",
+            StockName::CacheFilling,
+            "A pile here is the load that the cache used to keep away.",
+        ),
+        per_second(
+            "Fills in the background",
+            Flow::CacheRefreshes,
+            "Look for them before the wall, and not at it.",
+        ),
+        per_second(
+            "Fills that brought nothing",
+            Flow::CacheFillFailures,
+            "A cache that cannot be filled stays empty: the loop closes here.",
+        ),
+        per_second(
+            "Served stale",
+            Flow::CacheStale,
+            "Answers that are old: they spare the service behind, and may cost the user something.",
+        ),
+        per_second(
+            "Waited for another's fill",
+            Flow::CacheCoalesced,
+            "One fill for all who miss the same key; they all wait as long as it takes.",
+        ),
+        per_second(
+            "Evicted",
+            Flow::CacheEvictions,
+            "Look for entries that go before they are due: the cache is too small.",
         ),
     ]
 }

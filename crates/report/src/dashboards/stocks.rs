@@ -50,6 +50,12 @@ const fn about(stock: StockName) -> (&'static str, &'static str) {
             "Replicas starting",
             "Capacity that was ordered and has not come; it is ordered again meanwhile.",
         ),
+        S::CacheEntries => {
+            ("Cache entries", "A wall in the outflow: entries that came together are due together.")
+        }
+        S::CacheFilling => {
+            ("Cache fills", "What the cache has asked of the service behind it, and waits for.")
+        }
     }
 }
 
@@ -97,8 +103,9 @@ fn fullest(arms: Arms, whose: &str) -> Panel {
         let mean = level(*stock).of(arms).mean(&["arm", "service"]);
         format!(r#"label_replace({mean}, "stock", "{}", "", "")"#, about(*stock).0)
     };
-    // Replicas are no load.
-    let held = StockName::ALL.iter().filter(|stock| !matches!(stock, StockName::Ready | StockName::Starting));
+    // Replicas and entries of a cache are no load.
+    let no_load = [StockName::Ready, StockName::Starting, StockName::CacheEntries];
+    let held = StockName::ALL.iter().filter(|stock| !no_load.contains(stock));
     let union = held.map(named).collect::<Vec<_>>().join(" or ");
     let words = format!(
         "The stocks of the {whose} that hold most, of all services, as means over what is on the screen. One that is in \
