@@ -180,11 +180,16 @@ fn usual_logs(scenario: &Scenario) -> usize {
 
 /// Everything that the command line changes, as `path=value`.
 fn assignments(arguments: &RunArguments) -> Vec<String> {
+    overrides(arguments.duration, arguments.pull, &arguments.set)
+}
+
+/// `--duration`, `--pull` and `--set`, as `path=value`.
+pub(crate) fn overrides(duration: Option<Dur>, pull: Option<Dur>, set: &[String]) -> Vec<String> {
     let special = |name: &str, value: Option<Dur>| value.map(|value| format!("{name}={value}"));
-    special("duration", arguments.duration)
+    special("duration", duration)
         .into_iter()
-        .chain(special("pull", arguments.pull))
-        .chain(arguments.set.iter().cloned())
+        .chain(special("pull", pull))
+        .chain(set.iter().cloned())
         .collect()
 }
 

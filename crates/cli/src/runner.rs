@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, anyhow, bail};
 use pumphandle_console::remote::RemoteStack;
 use pumphandle_console::{Link, Ports, serve_runner};
-use pumphandle_core::Dur;
 use pumphandle_experiment::live::{Refused, listen};
 use pumphandle_experiment::measure::Measured;
 use pumphandle_experiment::run::remote::Stacks;
@@ -16,7 +15,7 @@ use pumphandle_experiment::runner::{Runner, Setup, ToKeep};
 use pumphandle_experiment::story::{self, Circumstances, SHOWN};
 
 use crate::args::RunnerArguments;
-use crate::run::{machine, quoted};
+use crate::run::{machine, overrides, quoted};
 use crate::{End, folder, scenarios, screen, serve, stacks};
 
 /// Runs whose folders are kept; the oldest goes first.
@@ -121,12 +120,7 @@ fn read_link(text: &str) -> anyhow::Result<Link> {
 
 /// Everything that the command line changes, as `path=value`.
 fn assignments(arguments: &RunnerArguments) -> Vec<String> {
-    let special = |name: &str, value: Option<Dur>| value.map(|value| format!("{name}={value}"));
-    special("duration", arguments.duration)
-        .into_iter()
-        .chain(special("pull", arguments.pull))
-        .chain(arguments.set.iter().cloned())
-        .collect()
+    overrides(arguments.duration, arguments.pull, &arguments.set)
 }
 
 /// Where results are kept.
