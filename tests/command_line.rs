@@ -407,6 +407,25 @@ fn presets_are_compared_where_the_users_service_calls_another_and_elsewhere_the_
 }
 
 #[test]
+fn every_lever_stands_on_the_ladder_with_its_level_what_was_said_of_it_and_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    scenario(folder.path(), "  - it recovers: { arm: control, state: recovers }\n");
+    let output = pumphandle(folder.path(), &["ladder", "mine.yaml"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(said.contains("pulled: too few levers to say"), "{said}");
+    let document = json(&pumphandle(folder.path(), &["ladder", "mine.yaml", "--json"]));
+    let rungs = document["rungs"].as_array().expect("a ladder has rungs");
+    assert!(!rungs.is_empty() && rungs.iter().all(|rung| rung["level"].is_u64()), "{document}");
+    assert!(document["correlation"]["pulled"].is_null(), "one lever has no rank");
+    let page = text(&pumphandle(folder.path(), &["ladder", "mine.yaml", "--markdown"]).stdout);
+    let row = format!("| {} | {} |", rungs[0]["level"], rungs[0]["lever"].as_str().unwrap());
+    assert!(page.contains(&row), "{row} is not in {page}");
+    let none = pumphandle(folder.path(), &["ladder", "nothing.yaml"]);
+    assert_eq!((code(&none), none.stdout.len()), (2, 0));
+}
+
+#[test]
 fn a_preset_is_put_on_a_services_calls_pulled_and_standing() {
     let folder = tempfile::tempdir().unwrap();
     with_calls(folder.path());

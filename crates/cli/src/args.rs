@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Dashboards(DashboardsArguments),
     /// Print an event log of a run.
     Events(EventsArguments),
+    /// Every lever of every incident by Meadows' level: what was claimed, and what was measured.
+    Ladder(LadderArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
     Laws(LawsArguments),
     /// Look at this machine: what can be measured on it.
@@ -458,6 +460,27 @@ pub(crate) struct ListArguments {
     /// As one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LadderArguments {
+    /// Names of `pumphandle list`, or paths. Default: all that are built in.
+    pub(crate) scenarios: Vec<String>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// How many seeds, counted up from the first. Levers that they leave undecided are measured with 20.
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u64).range(6..=100_000))]
+    pub(crate) seeds: u64,
+    /// As one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As the page docs/ladder.md.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Runs at a time. Default: one per processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
 }
 
 #[derive(Debug, Args)]

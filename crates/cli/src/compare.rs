@@ -1,17 +1,14 @@
 //! `pumphandle compare`: named sets of settings side by side on the incidents.
 
-use pumphandle_experiment::measure::{How, Measured};
 use pumphandle_experiment::plan::{self, ArmPlan};
 use pumphandle_experiment::presets::{self, Read};
 use pumphandle_experiment::scenario::Mode;
 use pumphandle_experiment::scenario::read::Checked;
-use pumphandle_experiment::story::{self, Circumstances, SHOWN};
 use pumphandle_report::presets::Compared;
 use serde_json::json;
 
-use crate::args::{PresetsArguments, threads};
-use crate::progress::{Progress, stop_flag};
-use crate::run::machine;
+use crate::args::PresetsArguments;
+use crate::bench::{self, Bench};
 use crate::{End, scenarios, screen};
 
 pub(crate) fn presets(arguments: &PresetsArguments) -> anyhow::Result<End> {
@@ -66,29 +63,16 @@ impl Incident {
 }
 
 fn measure(arguments: &PresetsArguments, incidents: Vec<Incident>) -> Vec<Compared> {
-    let seeds: Vec<u64> = (0..arguments.seeds).map(|i| arguments.seed + i).collect();
-    let stop = stop_flag();
-    let runs: usize = incidents.iter().map(|incident| incident.arms.len() * seeds.len()).sum();
-    let mut progress = Progress::new(runs as u64, "presets");
-    let how = How { threads: threads(arguments.jobs), stop: &stop, keep_events: 0, keep_series: false };
-    let one = |Incident { checked, place, arms }: Incident| {
+    let runs: usize = incidents.iter().map(|it| it.arms.len()).sum::<usize>() * arguments.seeds as usize;
+    let mut bench = Bench::new(arguments.jobs, runs, "presets");
+    let mut one = |Incident { checked, place, arms }: Incident| {
         let title = checked.scenario.title.clone();
-        let measured = place.map(|place| {
-            let mut measured = Measured::new(&checked.scenario, arms, false);
-            measured.extend(&checked.scenario, &seeds, &how, || progress.step());
-            let around = Circumstances {
-                clock: "virtual",
-                overrides: Vec::new(),
-                again: String::new(),
-                machine: machine(0.0, 0, 0.0),
-                claims_at: SHOWN,
-            };
-            (place, story::result(&checked, &measured, &around))
-        });
+        let measured =
+            place.map(|place| (place, bench.measure(&checked, arms, arguments.seed, arguments.seeds)));
         Compared { scenario: checked.scenario.scenario, title, measured }
     };
-    let compared = incidents.into_iter().map(one).collect();
-    progress.finish();
+    let compared = incidents.into_iter().map(&mut one).collect();
+    bench.finish();
     compared
 }
 
@@ -102,12 +86,5 @@ fn as_json(compared: &Compared) -> serde_json::Value {
 }
 
 fn end(compared: &[Compared]) -> End {
-    let results: Vec<_> = compared.iter().filter_map(|it| it.measured.as_ref().ok()).collect();
-    if results.iter().any(|(_, result)| result.partial) {
-        End::Interrupted
-    } else if results.is_empty() || results.iter().any(|(_, result)| !result.valid) {
-        End::CouldNotMeasure
-    } else {
-        End::Held
-    }
+    bench::end(compared.iter().filter_map(|it| it.measured.as_ref().ok()).map(|(_, result)| result))
 }

@@ -6,6 +6,7 @@
 //! (where it is, is said) · 130 interrupted (what was measured so far is kept).
 
 mod args;
+mod bench;
 mod calendar;
 mod check;
 mod compare;
@@ -14,6 +15,7 @@ mod doctor;
 mod events;
 mod folder;
 mod hands;
+mod ladder;
 mod laws;
 mod load;
 mod map;
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => recording::export(&arguments),
         Command::Dashboards(arguments) => dashboards::dashboards(&arguments),
         Command::Events(arguments) => events::print(&arguments),
+        Command::Ladder(arguments) => ladder::ladder(&arguments),
         Command::Laws(arguments) => laws::laws(&arguments),
         Command::Doctor => doctor::examine(),
     };

@@ -211,10 +211,7 @@ fn arms(scenario: &Scenario, arguments: &RunArguments, presets: &[String]) -> an
     arms.extend(plan::reference(scenario));
     let mut wanted: Vec<(String, Mode)> = Vec::new();
     if arguments.all {
-        for mode in [Mode::Pulled, Mode::Standing] {
-            let levers = scenario.levers.iter().filter(|(_, lever)| lever.modes.contains(&mode));
-            wanted.extend(levers.map(|(name, _)| (name.clone(), mode)));
-        }
+        wanted.extend(plan::every_lever(scenario));
     }
     let asked = if arguments.all { &[] } else { presets };
     wanted.extend(asked.iter().map(|name| (name.clone(), Mode::Pulled)));

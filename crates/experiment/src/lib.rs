@@ -20,11 +20,13 @@
 //! * [`presets`]: published defaults of libraries, as levers
 //! * [`laws`]: the rig itself, held to what is known
 //! * [`map`]: how it ends over two settings, and where along one its end changes
+//! * [`ladder`]: the levers of many runs by level
 //! * [`sensitivity`]: which verdicts hang on a number that somebody chose
 
 pub mod board;
 pub mod claims;
 pub mod document;
+pub mod ladder;
 pub mod laws;
 pub mod live;
 pub mod loops;

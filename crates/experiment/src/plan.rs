@@ -144,6 +144,15 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
     if wrong.is_empty() { Ok(plan) } else { Err(wrong) }
 }
 
+/// Every lever in every mode that it is tried in: all that are pulled, then all that stand.
+pub fn every_lever(scenario: &Scenario) -> Vec<(String, Mode)> {
+    let of = |mode: Mode| {
+        let levers = scenario.levers.iter().filter(move |(_, lever)| lever.modes.contains(&mode));
+        levers.map(move |(name, _)| (name.clone(), mode))
+    };
+    of(Mode::Pulled).chain(of(Mode::Standing)).collect()
+}
+
 /// The lever of this name and how it is tried: `NAME`, or `NAME@start`. One that is only tried one way is tried
 /// that way.
 ///

@@ -3,7 +3,7 @@
 use pumphandle_experiment::document::clean_lines;
 use pumphandle_experiment::result::{Claim, RunResult};
 
-use crate::words;
+use crate::{levers, words};
 
 /// How many claims were held, broken, not tested.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -58,6 +58,7 @@ pub fn check_text(runs: &[RunResult], seconds: f64) -> String {
         if !run.valid {
             out.push_str(&format!("  not valid: {}\n", run.reasons.join("; ")));
         }
+        out.push_str(&beside_the_lesson(run));
         run.claims
             .iter()
             .filter(|claim| claim.is != "held")
@@ -72,6 +73,24 @@ pub fn check_text(runs: &[RunResult], seconds: f64) -> String {
     );
     out.push_str(&format!("{all:<70}  {}\n", words::duration(libm::round(seconds * 10.0) / 10.0)));
     clean_lines(&out)
+}
+
+/// A line for every measured lever of which the lesson says something: its level, its word, the verdict.
+fn beside_the_lesson(run: &RunResult) -> String {
+    let told = levers::levers(run);
+    let rows: Vec<[String; 4]> = told
+        .iter()
+        .flat_map(|lever| lever.pulled.into_iter().chain(lever.standing).map(move |arm| (lever, arm)))
+        .filter_map(|(lever, arm)| {
+            let lesson = arm.lesson.as_deref()?;
+            let measured = format!("{} {}", levers::mark(arm), levers::verdict(arm));
+            Some([lever.level(), arm.arm.clone(), lesson.to_owned(), measured])
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    words::text_table(&["level", "lever", "the lesson says", "  measured"], &rows)
 }
 
 /// What was expected and measured, or why it was not tested, where it stands, and how to see it again.

@@ -14,6 +14,7 @@
 //! - [`baseline_diff`]: what changed between two lists of results, in sentences
 //! - [`recording`]: a run as time series, for Prometheus
 //! - [`presets`]: published defaults side by side
+//! - [`ladder`]: the levers of all incidents by level
 //! - `words`, `levers`, `accumulate`: what all of them share
 
 mod accumulate;
@@ -22,6 +23,7 @@ mod check;
 pub mod dashboards;
 mod html;
 mod junit;
+pub mod ladder;
 mod levers;
 mod map;
 mod markdown;

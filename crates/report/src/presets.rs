@@ -7,6 +7,7 @@ use pumphandle_experiment::presets::Read;
 use pumphandle_experiment::result::{Arm, RunResult};
 
 use crate::words;
+use crate::words::markdown_table;
 
 /// One incident.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub fn text(presets: &[Read], compared: &[Compared]) -> String {
                 if !result.valid {
                     writeln!(out, "NOT VALID: {}\n", result.reasons.join("; ")).expect("strings grow");
                 }
-                writeln!(out, "{}", table(&rows(callee, result)))
+                writeln!(out, "{}", words::text_table(&HEAD, &rows(callee, result)))
             }
         }
         .expect("strings grow");
@@ -69,20 +70,6 @@ pub fn text(presets: &[Read], compared: &[Compared]) -> String {
     if !silent.is_empty() {
         writeln!(out, "Not all of their defaults can be expressed: pumphandle show {}", silent.join(" | "))
             .expect("strings grow");
-    }
-    out
-}
-
-fn table(rows: &[Row]) -> String {
-    let all: Vec<[&str; 5]> =
-        std::iter::once(HEAD).chain(rows.iter().map(|row| row.each_ref().map(String::as_str))).collect();
-    let width = |i: usize| all.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let mut out = String::new();
-    for row in all {
-        let cells: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        writeln!(out, "  {}", cells.join("  ").trim_end()).expect("strings grow");
     }
     out
 }
@@ -107,7 +94,7 @@ pub fn markdown(presets: &[Read], compared: &[Compared]) -> String {
                 if !result.valid {
                     write!(out, "NOT VALID: {}.\n\n", result.reasons.join("; ")).expect("strings grow");
                 }
-                write!(out, "{}", markdown_table(&HEAD.map(str::to_owned), &rows(callee, result)))
+                write!(out, "{}", markdown_table(&HEAD, &rows(callee, result)))
             }
         }
         .expect("strings grow");
@@ -127,7 +114,7 @@ fn values(read: &Read) -> String {
             [format!("`{path}`"), value.clone(), source.clone().unwrap_or_else(|| "-".to_owned())]
         })
         .collect();
-    out.push_str(&markdown_table(&["setting", "value", "source"].map(str::to_owned), &rows));
+    out.push_str(&markdown_table(&["setting", "value", "source"], &rows));
     if !preset.not_expressed.is_empty() {
         out.push_str("\nNot expressed:\n\n");
         for (what, why) in &preset.not_expressed {
@@ -135,13 +122,4 @@ fn values(read: &Read) -> String {
         }
     }
     out
-}
-
-fn markdown_table<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
-    let line = |cells: &[String; N]| {
-        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        format!("| {} |\n", cells.join(" | "))
-    };
-    let rule = format!("|{}\n", "---|".repeat(N));
-    std::iter::once(line(head)).chain([rule]).chain(rows.iter().map(line)).collect()
 }

@@ -186,6 +186,30 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// A table of aligned columns, for a terminal.
+pub(crate) fn text_table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
+    let all = || std::iter::once(*head).chain(rows.iter().map(|row| row.each_ref().map(String::as_str)));
+    let widths: [usize; N] =
+        std::array::from_fn(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0));
+    let mut out = String::new();
+    for row in all() {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        out.push_str(&format!("  {}\n", cells.join("  ").trim_end()));
+    }
+    out
+}
+
+/// A table in Markdown.
+pub(crate) fn markdown_table<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
+    let line = |cells: &[String; N]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let rule = format!("|{}\n", "---|".repeat(N));
+    std::iter::once(line(&head.map(str::to_owned))).chain([rule]).chain(rows.iter().map(line)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
