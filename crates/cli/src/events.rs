@@ -31,6 +31,7 @@ pub(crate) fn print(arguments: &EventsArguments) -> anyhow::Result<End> {
                 | EventKind::Rejected
                 | EventKind::Started
                 | EventKind::Left
+                | EventKind::Away
         );
         let other = arguments.arrival.is_some_and(|arrival| !of_arrival || event.a != arrival);
         if early || late || other {

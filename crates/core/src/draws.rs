@@ -46,6 +46,8 @@ pub enum Stream {
     CacheTtl = 16,
     /// Whether a lookup refreshes an entry before it is due.
     EarlyRefresh = 17,
+    /// Whether a user comes although it is slow.
+    Demand = 18,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.

@@ -44,6 +44,8 @@ pub enum EventKind {
     Scaled = 14,
     /// A replica takes calls from now on. a: its ordinal; b: how many do.
     Ready = 15,
+    /// A user who was due stayed away. a: arrival; b: 0.
+    Away = 16,
 }
 
 /// Bytes of a log that are kept: about 1.2 million entries, eight minutes of a storm with 1,000 attempts per
@@ -54,9 +56,9 @@ impl EventKind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<EventKind> {
         use EventKind::*;
-        const ALL: [EventKind; 15] = [
+        const ALL: [EventKind; 16] = [
             Arrival, Resolved, Arrived, Rejected, Started, Ended, Left, Setting, Trigger, Breaker, Restart,
-            Cut, Kill, Scaled, Ready,
+            Cut, Kill, Scaled, Ready, Away,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

@@ -124,6 +124,8 @@ pub struct SeedOutcome {
     pub goodput: BTreeMap<Window, f64>,
     /// Answered correctly within `slo.patient`, by window.
     pub patient_share: BTreeMap<Window, f64>,
+    /// Stayed away, by window.
+    pub away_share: BTreeMap<Window, f64>,
     /// Mean waiting time of those who were answered, seconds, by window of their due times.
     pub wait_s: BTreeMap<Window, f64>,
     /// By service, in the scenario's order, then by window.
@@ -231,6 +233,7 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
             Some(seconds[range].iter().map(|s| f64::from(s.completed_good)).sum::<f64>() / length)
         }),
         patient_share: by_window(&|range| share(&seconds[range], |s| s.patient)),
+        away_share: by_window(&|range| share(&seconds[range], |s| s.away)),
         wait_s: by_window(&|range| mean_wait_s(&seconds[range])),
         services: (0..services)
             .map(|service| {

@@ -74,6 +74,9 @@ pub struct UsersLine<'a> {
     pub late: u32,
     /// Of them, answered with an error.
     pub errors: u32,
+    /// Of them, stayed away; left out if nobody did.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub away: u32,
     /// Good answers in the second, whenever their users were due.
     pub goodput: u32,
     /// Everything that was answered in the second.
@@ -122,6 +125,10 @@ struct StockLine {
     /// Integral of the level over the second, nanoseconds.
     #[serde(rename = "ns")]
     integral_ns: u64,
+}
+
+fn is_none(n: &u32) -> bool {
+    *n == 0
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -202,6 +209,7 @@ impl<'a> UsersLine<'a> {
             degraded: due.degraded,
             late: due.late,
             errors: due.errors,
+            away: due.away,
             goodput: due.completed_good,
             settled: Settled {
                 good: answers.good,
@@ -275,6 +283,7 @@ struct Either<'a> {
     degraded: Option<u32>,
     late: Option<u32>,
     errors: Option<u32>,
+    away: Option<u32>,
     goodput: Option<u32>,
     settled: Option<Settled>,
 }
@@ -322,6 +331,7 @@ fn users_line(it: Either<'_>) -> Option<Line<'_>> {
         degraded: it.degraded?,
         late: it.late?,
         errors: it.errors?,
+        away: it.away.unwrap_or_default(),
         goodput: it.goodput?,
         settled: it.settled?,
     }))
@@ -417,7 +427,8 @@ mod tests {
             latency_ns in any::<u64>(),
         ) {
             let [arrivals, good, degraded, late, errors, completed_good, a, b, c, d] = counts;
-            let due = Second { arrivals, good, degraded, late, errors, completed_good, ..Second::default() };
+            let away = a;
+            let due = Second { arrivals, good, degraded, late, errors, away, completed_good, ..Second::default() };
             let answers = Answers { good: a, degraded: b, late: c, errors: d, latencies, latency_ns };
             let written = UsersLine::of(1, "control", 1, &due, &answers);
             let text = serde_json::to_string(&written).unwrap();

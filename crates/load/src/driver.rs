@@ -12,6 +12,7 @@ use pumphandle_core::world::outcome_code;
 use pumphandle_core::{Call, Service, World};
 
 use crate::classes::Classifier;
+use crate::demand::Demand;
 use crate::ledger::Ledger;
 use crate::plan::{Closed, Plan, think};
 
@@ -24,11 +25,24 @@ pub struct Target {
     pub ledger: Arc<Ledger>,
     /// Of which class each of them is.
     pub classes: Classifier,
+    /// What users have heard; none if all come who are due.
+    pub demand: Option<Arc<Demand>>,
     /// Draws and event log.
     pub world: Arc<World>,
 }
 
 impl Target {
+    /// A user is due: whether he comes.
+    fn comes(&self, arrival: u64, due: Time) -> bool {
+        self.ledger.arrived(due);
+        let away = self.demand.as_ref().is_some_and(|demand| demand.stays_away(&self.world.draws, arrival));
+        if away {
+            self.ledger.stayed_away(due);
+            self.world.record(EventKind::Away, u8::MAX, arrival, 0);
+        }
+        !away
+    }
+
     /// One user, from the due time to the answer.
     async fn visit(self, arrival: u64, due: Time) {
         self.ledger.begun(due, now());
@@ -37,6 +51,9 @@ impl Target {
         let criticality = self.classes.criticality_of(class);
         let outcome = self.entry.call(Call { class, criticality, ..Call::arriving(arrival) }).await;
         self.ledger.resolved(due, now(), &outcome);
+        if let Some(demand) = &self.demand {
+            demand.answered(now(), now().since(due));
+        }
         self.world.record(EventKind::Resolved, u8::MAX, arrival, outcome_code(&outcome));
     }
 }
@@ -45,8 +62,9 @@ impl Target {
 pub async fn open_loop(target: Target, plan: Plan) {
     for (arrival, due) in (0_u64..).zip(plan) {
         time::sleep_until(due, Order::arrival(arrival)).await;
-        target.ledger.arrived(due);
-        time::spawn("a user's request", target.clone().visit(arrival, due));
+        if target.comes(arrival, due) {
+            time::spawn("a user's request", target.clone().visit(arrival, due));
+        }
     }
 }
 
@@ -88,8 +106,9 @@ pub fn open_loop_from_thread(
             }
         }
         for (runtime, target) in targets {
-            target.ledger.arrived(due);
-            runtime.spawn(target.clone().visit(arrival, due));
+            if target.comes(arrival, due) {
+                runtime.spawn(target.clone().visit(arrival, due));
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Second {
     pub late: u32,
     /// Answered with an error.
     pub errors: u32,
+    /// Stayed away, because they had heard that it is slow: nobody was asked.
+    pub away: u32,
     /// Good answers completed in this second, whenever they were due.
     pub completed_good: u32,
     /// Answered correctly within the patience of a second SLO; none if there is none.
@@ -32,9 +34,9 @@ pub struct Second {
 }
 
 impl Second {
-    /// Not answered at all by the end of the run.
+    /// Sent, and not answered at all by the end of the run.
     pub fn unanswered(&self) -> u32 {
-        self.arrivals - self.good - self.degraded - self.late - self.errors
+        self.arrivals - self.away - self.good - self.degraded - self.late - self.errors
     }
 }
 
@@ -183,6 +185,22 @@ impl Ledger {
         }
     }
 
+    /// And stays away. He stays among the users who were due: he got no good answer. He waited for none either, so he has no
+    /// latency.
+    pub fn stayed_away(&self, due: Time) {
+        let mut book = self.lock();
+        if book.closed {
+            return;
+        }
+        let second = book.second(due);
+        book.tally.seconds[second].away += 1;
+        book.unanswered_due[second] -= 1;
+        book.open -= 1;
+        if let Some(users) = &self.users {
+            users.give_up(1);
+        }
+    }
+
     /// And was answered at `done`.
     pub fn resolved(&self, due: Time, done: Time, outcome: &Outcome) {
         let latency = done.since(due);
@@ -306,6 +324,19 @@ mod tests {
                 assert!((kept / micros as f64 - 1.0).abs() < 1e-3, "{kept} us for {micros} us");
             }
         }
+    }
+
+    #[test]
+    fn who_stays_away_was_due_got_nothing_and_waits_for_nothing() {
+        let ledger = Ledger::new(Duration::from_secs(1), 1, Time::ZERO);
+        (0..3).for_each(|_| ledger.arrived(Time::ZERO));
+        ledger.stayed_away(Time::ZERO);
+        ledger.resolved(Time::ZERO, Time::ZERO, &Ok(Reply::default()));
+        assert_eq!(ledger.open(), 1);
+        let tally = ledger.close(Time::ZERO + Duration::from_secs(5));
+        let second = tally.seconds[0];
+        assert_eq!((second.arrivals, second.good, second.away, second.unanswered()), (3, 1, 1, 1));
+        assert_eq!((tally.harm_window.len(), tally.censored), (2, 1), "he has no latency");
     }
 
     #[test]

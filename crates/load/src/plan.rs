@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::{self, Classes};
+use crate::demand::Elastic;
 
 /// The load on a stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,9 @@ pub struct Load {
     /// `{ point: { share: 90% }, report: { share: 10% } }`. All requests are alike if absent.
     #[serde(default, skip_serializing_if = "Classes::is_empty")]
     pub classes: Classes,
+    /// Users who stay away when it is slow. Open loop only. All come if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elastic: Option<Elastic>,
 }
 
 /// How users arrive.
@@ -126,6 +130,11 @@ impl Load {
         if matches!(self.arrivals, Arrivals::Closed(_)) && !self.changes.is_empty() {
             wrong.push(("changes".to_owned(), "a closed loop has no rate to change".to_owned()));
         }
+        if matches!(self.arrivals, Arrivals::Closed(_)) && self.elastic.is_some() {
+            let message = "users of a closed loop wait for their answers: they come less often when it is slow without it";
+            wrong.push(("elastic".to_owned(), message.to_owned()));
+        }
+        wrong.extend(self.elastic.iter().flat_map(Elastic::check));
         for (i, pair) in self.changes.windows(2).enumerate() {
             let ends = pair[0].at.0 + pair[0].over.0;
             if pair[1].at.0 < ends {
@@ -301,8 +310,12 @@ mod tests {
 
     #[test]
     fn constant_arrivals_are_evenly_spaced() {
-        let load =
-            Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![], classes: Classes::new() };
+        let load = Load {
+            arrivals: Arrivals::Constant(Rate(100.0)),
+            changes: vec![],
+            classes: Classes::new(),
+            elastic: None,
+        };
         let times = times(&load, &[], 1, 10.0);
         assert_eq!(times.len(), 1000);
         assert!(times.iter().enumerate().all(|(i, t)| (t - i as f64 / 100.0).abs() < 1e-9));
@@ -310,8 +323,12 @@ mod tests {
 
     #[test]
     fn a_spike_multiplies_the_rate_and_nothing_else() {
-        let load =
-            Load { arrivals: Arrivals::Constant(Rate(100.0)), changes: vec![], classes: Classes::new() };
+        let load = Load {
+            arrivals: Arrivals::Constant(Rate(100.0)),
+            changes: vec![],
+            classes: Classes::new(),
+            elastic: None,
+        };
         let spike = Spike { from: Time::from_secs_f64(2.0), to: Time::from_secs_f64(4.0), factor: 3.0 };
         let times = times(&load, &[spike], 1, 6.0);
         let within = |a: f64, b: f64| times.iter().filter(|&&t| t >= a && t < b).count() as i64;
@@ -327,6 +344,7 @@ mod tests {
             arrivals: Arrivals::Constant(Rate(100.0)),
             changes: vec![change],
             classes: Classes::new(),
+            elastic: None,
         };
         let times = times(&load, &[], 1, 30.0);
         let within = |a: f64, b: f64| times.iter().filter(|&&t| t >= a && t < b).count() as i64;
@@ -336,7 +354,12 @@ mod tests {
 
     #[test]
     fn poisson_counts_have_the_variance_of_their_mean() {
-        let load = Load { arrivals: Arrivals::Poisson(Rate(50.0)), changes: vec![], classes: Classes::new() };
+        let load = Load {
+            arrivals: Arrivals::Poisson(Rate(50.0)),
+            changes: vec![],
+            classes: Classes::new(),
+            elastic: None,
+        };
         let times = times(&load, &[], 7, 4000.0);
         let mut counts = vec![0.0_f64; 4000];
         times.iter().for_each(|&t| counts[t as usize] += 1.0);
@@ -358,7 +381,7 @@ mod tests {
                 _ => Arrivals::Bursts(Bursts { rate: Rate(rate), size: 5 }),
             };
             let change = Change { at: secs(at), to: Rate(to), over: secs(over) };
-            let load = Load { arrivals, changes: vec![change], classes: Classes::new() };
+            let load = Load { arrivals, changes: vec![change], classes: Classes::new(), elastic: None };
             let spike = Spike { from: Time::from_secs_f64(5.0), to: Time::from_secs_f64(15.0), factor };
             let first = times(&load, &[spike], seed, 20.0);
             prop_assert!(first.is_sorted());

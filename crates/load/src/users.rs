@@ -43,7 +43,7 @@ impl Settled {
 pub struct Users {
     due: AtomicU64,
     settled: [AtomicU64; Settled::ALL.len()],
-    /// Never settled: their book was closed.
+    /// Never settled: their book was closed, or they stayed away.
     given_up: AtomicU64,
     buckets: [AtomicU64; LATENCY_BUCKETS.len() + 1],
     latency_ns: AtomicU64,

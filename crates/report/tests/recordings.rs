@@ -84,6 +84,7 @@ fn users(t: u32, arm: &str, at: u32) -> UsersLine<'_> {
         degraded: 2,
         late: 3,
         errors: 4,
+        away: 0,
         goodput: good,
         settled: Settled { good, degraded, late, errors, within_s, waited_ns },
     }

@@ -235,5 +235,6 @@ pub fn value(seed: &SeedOutcome, measure: &Measure, at: Option<usize>) -> Option
             (hits + misses > 0.0).then(|| hits / (hits + misses))
         }
         Quantity::PatientShare => seed.patient_share.get(&window).copied(),
+        Quantity::AwayShare => seed.away_share.get(&window).copied(),
     }
 }

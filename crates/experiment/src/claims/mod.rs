@@ -160,6 +160,8 @@ pub enum Quantity {
     WaitByStock,
     /// Answered correctly within `slo.patient`, per arrival, by due time.
     PatientShare,
+    /// Users who stayed away (`load.elastic`), per user due.
+    AwayShare,
     /// Seconds from the start of the trigger to the end of the second in which a flow of a service was first above
     /// zero from then on: of a loop that acts, when it began to. Of the whole run.
     FlowFirstAfterS,
@@ -181,7 +183,10 @@ pub enum Quantity {
 impl Quantity {
     /// Whether it is one of a service.
     pub fn needs_service(self) -> bool {
-        !matches!(self, Quantity::GoodShare | Quantity::GoodputPerS | Quantity::PatientShare)
+        !matches!(
+            self,
+            Quantity::GoodShare | Quantity::GoodputPerS | Quantity::PatientShare | Quantity::AwayShare
+        )
     }
 
     /// Whether it is one of a flow.

@@ -10,7 +10,7 @@ use pumphandle_core::meter::{STOCKS, Snapshot, StockName};
 use pumphandle_core::time::{self, Order, Time, now};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
-use pumphandle_load::{Classifier, Ledger, Plan, Tally, Users};
+use pumphandle_load::{Classifier, Demand, Ledger, Plan, Tally, Users};
 use pumphandle_stack::Stack;
 
 use crate::plan::{Action, ArmPlan, spikes};
@@ -86,6 +86,7 @@ pub async fn conduct(
         entry: stack.entry(),
         ledger: Arc::clone(&ledger),
         classes: Classifier::new(&scenario.load.classes),
+        demand: scenario.load.elastic.map(|elastic| Arc::new(Demand::new(elastic))),
         world: Arc::clone(&world),
     };
     let target_of_nudge = target.clone();

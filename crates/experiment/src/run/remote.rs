@@ -19,7 +19,7 @@ use pumphandle_core::time::{self, Order, Origin, Time, now};
 use pumphandle_core::{Dur, World};
 use pumphandle_load::driver::{self, Target};
 use pumphandle_load::plan::Arrivals;
-use pumphandle_load::{Classifier, Ledger, Tally};
+use pumphandle_load::{Classifier, Demand, Ledger, Tally};
 use pumphandle_stack::settings::callees_first;
 use pumphandle_stack::wire::tcp::Tcp;
 use serde_json::{Value, json};
@@ -237,6 +237,7 @@ impl Place<'_> {
             entry: line,
             ledger: Arc::clone(ledger),
             classes: Classifier::new(&self.scenario.load.classes),
+            demand: self.scenario.load.elastic.map(|elastic| Arc::new(Demand::new(elastic))),
             world: World::with_classes(self.seed, false, self.scenario.class_names()),
         };
         match &self.scenario.load.arrivals {

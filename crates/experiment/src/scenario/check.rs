@@ -622,6 +622,9 @@ fn one_measure(scenario: &Scenario, measure: &Measure, place: &Path, problems: &
     if measure.of == Quantity::PatientShare && scenario.slo.patient.is_none() {
         problems.at_value(&place.join("of"), "how patient? the scenario has no `slo.patient`");
     }
+    if measure.of == Quantity::AwayShare && scenario.load.elastic.is_none() {
+        problems.at_value(&place.join("of"), "nobody stays away: the scenario has no `load.elastic`");
+    }
     span(scenario, measure, place, problems);
     let of_a_trigger = matches!(measure.window, Window::Before | Window::During | Window::After);
     if of_a_trigger && scenario.timeline.is_empty() {

@@ -53,6 +53,7 @@ fn seed(judged: Judged) -> SeedOutcome {
         good_share: BTreeMap::new(),
         goodput: BTreeMap::new(),
         patient_share: BTreeMap::new(),
+        away_share: BTreeMap::new(),
         wait_s: BTreeMap::new(),
         services: Vec::new(),
         peaks: Vec::new(),
