@@ -213,7 +213,8 @@ fn every_incident_names_the_schema_and_has_a_page() {
     let mut wrong = Vec::new();
     let scenarios: Vec<(String, String)> = of_kind(".yaml")
         .into_iter()
-        .filter(|(file, _)| file.starts_with("scenarios/") && !file.starts_with(OF_POLICIES))
+        .filter(|(file, _)| file.starts_with("scenarios/"))
+        .filter(|(file, _)| !file.starts_with(OF_POLICIES) && !file.starts_with(OF_CAUSES))
         .collect();
     assert!(!scenarios.is_empty(), "this test looks in the wrong place");
     for (file, text) in scenarios {
@@ -234,6 +235,27 @@ fn every_incident_names_the_schema_and_has_a_page() {
 /// Incidents that a policy makes. They are no shipped incidents: no page of their own, but a policy's file
 /// that sends its reader there.
 const OF_POLICIES: &str = "scenarios/policies/";
+
+/// Small scenarios of one cause each. They share a page.
+const OF_CAUSES: &str = "scenarios/causes/";
+
+#[test]
+fn every_cause_is_explained_on_the_page_of_causes() {
+    const SCHEMA: &str = "# yaml-language-server: $schema=../../schema/scenario.schema.json";
+    let page = std::fs::read_to_string(root().join("docs/incidents/causes.md")).expect("there is a page");
+    let causes: Vec<(String, String)> =
+        of_kind(".yaml").into_iter().filter(|(file, _)| file.starts_with(OF_CAUSES)).collect();
+    assert!(!causes.is_empty(), "this test looks in the wrong place");
+    let mut wrong = Vec::new();
+    for (file, text) in causes {
+        wrong.extend(misnamed(OF_CAUSES, SCHEMA, &file, &text));
+        let name = file.trim_start_matches(OF_CAUSES).trim_end_matches(".yaml");
+        if !page.contains(&format!("`{name}`")) {
+            wrong.push(format!("{file}: docs/incidents/causes.md does not speak of it"));
+        }
+    }
+    none(&wrong);
+}
 
 #[test]
 fn every_incident_that_a_policy_makes_is_named_where_the_policy_is_explained() {
