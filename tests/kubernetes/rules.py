@@ -63,7 +63,13 @@ def leads_somewhere(objects):
             for source in container.get("envFrom", []):
                 if ("ConfigMap", source["configMapRef"]["name"]) not in named:
                     yield f"{name}: there is no {source['configMapRef']['name']}"
-            yield from addresses(name, container, objects, named)
+            if not is_exercise(objects):
+                yield from addresses(name, container, objects, named)
+
+
+def is_exercise(objects):
+    """Only jobs that sleep: they call nobody."""
+    return all(it["metadata"].get("namespace") == "stocks-lab" for it in objects if it["kind"] != "Namespace")
 
 
 def addresses(name, container, objects, named):
@@ -91,7 +97,10 @@ def main(file):
         objects = [it for it in yaml.safe_load_all(text) if it]
     wrong = [sentence for name, _, template in pods(objects) for sentence in restricted(name, template)]
     wrong += leads_somewhere(objects)
-    if sum(1 for _ in pods(objects)) != 2 * len(SERVICES) + 1:
+    if is_exercise(objects):
+        if sum(1 for _ in pods(objects)) != 10:
+            wrong.append("ten jobs at a time are created")
+    elif sum(1 for _ in pods(objects)) != 2 * len(SERVICES) + 1:
         wrong.append("two stacks and a runner are seven workloads")
     print("\n".join(wrong) or f"{file.rpartition('/')[2]}: {len(objects)} objects, none of which can do what it need not")
     return 1 if wrong else 0

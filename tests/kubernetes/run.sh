@@ -11,7 +11,8 @@ else
 fi
 venv=$PWD/target/kubernetes
 [ -x "$venv/bin/kubernetes-validate" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0; }
-for layer in base workshop autoscaled; do
+for layer in base workshop autoscaled jobs/first jobs/second jobs/limited; do
+  mkdir -p "$venv/jobs"
   "${render[@]}" "deploy/kubernetes/$layer" >"$venv/$layer.yaml"
   # The oldest version that knows all that is used, and the newest that the package brings.
   for version in 1.31 1.37; do

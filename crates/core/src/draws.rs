@@ -47,7 +47,9 @@ pub enum Stream {
     /// Whether a lookup refreshes an entry before it is due.
     EarlyRefresh = 17,
     /// Whether a user comes although it is slow.
-    Demand = 18,
+    Demand = 19,
+    /// What a team does: whether a change is bad, who hears a page.
+    Team = 18,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.

@@ -102,6 +102,14 @@ catalogue! {
         Starting = "replicas_starting": "Replicas that have been started and take no calls yet.";
         CacheEntries = "cache_entries": "Entries of the cache.";
         CacheFilling = "cache_filling": "Fills of the cache under way.";
+        FeatureBacklog = "feature_backlog": "Ideas for features that nobody has developed yet.";
+        Undeployed = "undeployed": "Changes that are developed and do not reach users yet.";
+        TechnicalDebt = "technical_debt": "Shortcuts taken and not paid back.";
+        BadVersions = "bad_versions": "Versions in production that harm users, whether or not anybody knows.";
+        Incidents = "incidents": "Incidents that were paged and are not over.";
+        Fatigue = "on_call_fatigue": "Pages outside of working hours from which those on call have not rested yet.";
+        ErrorBudget = "error_budget": "Users who may still go without a good answer.";
+        BudgetOverspent = "error_budget_overspent": "Users without a good answer beyond the error budget.";
     }
 }
 

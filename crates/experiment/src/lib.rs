@@ -7,6 +7,7 @@
 //! * [`plan`]: the arms that follow from it
 //! * [`run`]: running them, on either clock
 //! * [`scaling`]: controllers of numbers of replicas, while they run
+//! * [`team`]: who changes services and keeps them running, over days
 //! * [`board`]: what a run in real time shows while it goes on
 //! * [`runner`]: an experiment against running stacks, as often as it is asked for
 //! * [`stocks`]: what a run's stocks hold, against what entered and left
@@ -45,5 +46,6 @@ pub mod sensitivity;
 pub mod stats;
 pub mod stocks;
 pub mod story;
+pub mod team;
 pub mod validity;
 pub mod verdict;

@@ -296,7 +296,7 @@ impl MeasuredArm {
         self.censored += run.tally.censored;
         self.latency.add(&run.tally.harm_window).expect("both histograms resize themselves");
         if keep_series {
-            self.series.add(&run);
+            self.series.add(&run, timeline.step);
             if self.first_rows.is_none() {
                 self.first_rows = Some(run.rows);
                 self.first_seconds = run.tally.seconds;

@@ -42,6 +42,8 @@ pub struct Timeline {
     pub cost: (CostOf, usize),
     /// Before this second nothing counts; 0 where there is a trigger.
     pub settling: usize,
+    /// Seconds of a sample: rows and what became of users are kept by it.
+    pub step: usize,
 }
 
 impl Timeline {
@@ -61,6 +63,7 @@ impl Timeline {
             spans: spans(scenario),
             cost: scenario.cost(),
             settling: scenario.settling.map_or(0, |settling| settling.0.as_secs() as usize),
+            step: scenario.step_s(),
         }
     }
 
@@ -69,25 +72,33 @@ impl Timeline {
         Window::ALL.into_iter().chain(self.spans.iter().copied())
     }
 
-    /// The seconds of a window; `None` if the run has no such part.
+    /// The samples of a window; `None` if the run has no such part.
     pub fn window(&self, window: Window) -> Option<std::ops::Range<usize>> {
-        let whole = |seconds: f64| (seconds.round() as usize).min(self.end);
+        let end = self.end.div_ceil(self.step);
+        let whole = |seconds: f64| self.samples(seconds).min(end);
         let range = match (window, self.trigger) {
-            (Window::All, _) => 0..self.end,
-            (Window::LastMinute, _) => self.end.saturating_sub(60)..self.end,
+            (Window::All, _) => 0..end,
+            // The last sample, where one is longer than a minute.
+            (Window::LastMinute, _) => end.saturating_sub((60 / self.step).max(1))..end,
             (Window::Before, Some((from, _))) => 0..whole(from),
-            (Window::Before, None) => 0..self.end,
+            (Window::Before, None) => 0..end,
             (Window::During, Some((from, to))) => whole(from)..whole(to),
-            (Window::After, Some((_, to))) => whole(to)..self.end,
+            (Window::After, Some((_, to))) => whole(to)..end,
             (Window::During | Window::After, None) => return None,
-            (Window::Span(from, to), _) => (from as usize).min(self.end)..(to as usize).min(self.end),
+            (Window::Span(from, to), _) => whole(f64::from(from))..whole(f64::from(to)),
         };
         (!range.is_empty()).then_some(range)
     }
 
-    /// Since when harm counts, for a lever that acts at `pull`.
+    /// The sample in which this time of the run lies.
+    fn samples(&self, seconds: f64) -> usize {
+        seconds.round() as usize / self.step
+    }
+
+    /// The sample from which harm counts, for a lever that acts at `pull`.
     pub fn harm_from(&self, pull: f64) -> usize {
-        (self.trigger.map_or(0.0, |(from, _)| from).max(pull).round() as usize).max(self.settling)
+        let from = self.trigger.map_or(0.0, |(from, _)| from).max(pull);
+        self.samples(from.max(self.settling as f64))
     }
 }
 
@@ -136,6 +147,10 @@ pub struct SeedOutcome {
     /// By service and flow: how many seconds after the trigger's start the second ended in which it was first above
     /// zero from then on; none if it never was.
     pub first_flows: Vec<[Option<f64>; FLOWS]>,
+    /// How often per week users began to be served badly, after the settling time.
+    pub incidents_per_week: f64,
+    /// Seconds from the first arrival to the last answer, or to the end of the run.
+    pub drain_time_s: f64,
 }
 
 /// One service over one window.
@@ -173,6 +188,8 @@ pub struct StockOutcome {
     pub slope_per_s: f64,
     /// In how many seconds the outflow of the window takes the mean level away; none without outflow.
     pub clears_in_s: Option<f64>,
+    /// Seconds spent in it, divided among those who left; none if nobody did.
+    pub stay_s: Option<f64>,
 }
 
 /// What levers are judged by, for one harm window.
@@ -211,7 +228,14 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
     let seconds = &run.tally.seconds;
     let bins = |degraded| Bins::new(timeline, seconds, degraded);
     let (plain, lenient) = (bins(false), bins(true));
-    let judged = |bins: &Bins<'_>, pull: f64| bins.judge(pull, &run.rows);
+    let drain_time_s = run.tally.drain_time().as_secs_f64();
+    let judged = |bins: &Bins<'_>, pull: f64| {
+        let judged = bins.judge(pull, &run.rows);
+        match timeline.cost.0 {
+            CostOf::DrainTime => Judged { cost: drain_time_s, ..judged },
+            _ => judged,
+        }
+    };
     let total = |count: fn(&Second) -> u32| seconds.iter().map(|s| f64::from(count(s))).sum::<f64>();
     let by_window = |value: &dyn Fn(std::ops::Range<usize>) -> Option<f64>| {
         let windows = timeline.windows();
@@ -229,7 +253,7 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
         standing_degraded: judged(&lenient, 0.0),
         good_share: by_window(&|range| share(&seconds[range], |s| s.good)),
         goodput: by_window(&|range| {
-            let length = range.len() as f64;
+            let length = (range.len() * timeline.step) as f64;
             Some(seconds[range].iter().map(|s| f64::from(s.completed_good)).sum::<f64>() / length)
         }),
         patient_share: by_window(&|range| share(&seconds[range], |s| s.patient)),
@@ -239,7 +263,9 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
             .map(|service| {
                 timeline
                     .windows()
-                    .filter_map(|w| Some((w, of_service(&run.rows, seconds, service, timeline.window(w)?))))
+                    .filter_map(|w| {
+                        Some((w, of_service(&run.rows, seconds, service, timeline.window(w)?, timeline.step)))
+                    })
                     .collect()
             })
             .collect(),
@@ -248,7 +274,11 @@ pub fn judge(timeline: &Timeline, run: &SeedRun) -> SeedOutcome {
             .iter()
             .map(|stocks| stocks.map(|(level, at)| (level as f64, at.secs_f64() - trigger_s)))
             .collect(),
-        first_flows: (0..services).map(|service| first_flows(&run.rows, service, trigger_s)).collect(),
+        first_flows: (0..services)
+            .map(|service| first_flows(&run.rows, service, trigger_s, timeline.step))
+            .collect(),
+        incidents_per_week: plain.incidents_per_week(timeline.harm_from(0.0)),
+        drain_time_s,
     }
 }
 
@@ -269,38 +299,46 @@ fn of_service(
     seconds: &[Second],
     service: usize,
     range: std::ops::Range<usize>,
+    step: usize,
 ) -> ServiceOutcome {
-    let stocks = StockName::ALL.iter().map(|&name| of_stock(rows, service, name, &range));
+    let stocks = StockName::ALL.iter().map(|&name| of_stock(rows, service, name, &range, step));
     let stocks: Vec<StockOutcome> = stocks.collect();
     let rows = &rows[range.start.min(rows.len())..range.end.min(rows.len())];
     let sum = |flow: Flow| rows.iter().map(|row| row[service].flow(flow)).sum::<u64>() as f64;
     let arrivals: u64 = seconds[range].iter().map(|s| u64::from(s.arrivals)).sum();
     let busy = sum(Flow::BusyNanos);
     let queue: u64 = rows.iter().map(|row| u64::from(row[service].stock(StockName::Queue).level)).sum();
-    let length = rows.len().max(1) as f64;
+    let samples = rows.len().max(1) as f64;
+    let length = samples * step as f64;
     ServiceOutcome {
         amplification: (arrivals > 0).then(|| sum(Flow::Arrived) / arrivals as f64),
         wasted: (busy > 0.0).then(|| sum(Flow::WastedNanos) / busy),
         completed_per_s: sum(Flow::Completed) / length,
-        queue: queue as f64 / length,
+        queue: queue as f64 / samples,
         flows: std::array::from_fn(|i| sum(Flow::ALL[i]) / length),
         stocks: std::array::from_fn(|i| stocks[i]),
-        replicas: rows.iter().map(|row| f64::from(row[service].replicas)).sum::<f64>() / length,
+        replicas: rows.iter().map(|row| f64::from(row[service].replicas)).sum::<f64>() / samples,
         replicas_peak: rows.iter().map(|row| f64::from(row[service].replicas)).fold(0.0, f64::max),
-        replica_seconds: declared(CostOf::ReplicaSeconds, rows, service),
+        replica_seconds: declared(CostOf::ReplicaSeconds, rows, service, step),
         settles_after_s: rows
             .iter()
             .rposition(|row| is_scaled(&row[service]))
-            .map_or(0.0, |i| (i + 1) as f64),
+            .map_or(0.0, |i| ((i + 1) * step) as f64),
     }
 }
 
-fn of_stock(rows: &Rows, service: usize, name: StockName, range: &std::ops::Range<usize>) -> StockOutcome {
+fn of_stock(
+    rows: &Rows,
+    service: usize,
+    name: StockName,
+    range: &std::ops::Range<usize>,
+    step: usize,
+) -> StockOutcome {
     let range = range.start.min(rows.len())..range.end.min(rows.len());
     if range.is_empty() {
         return StockOutcome::default();
     }
-    let length = range.len() as f64;
+    let (samples, length) = (range.len() as f64, (range.len() * step) as f64);
     // Rows hold the level at a second's end. The run starts empty, but for replicas.
     let at = |second: usize| match second.checked_sub(1) {
         Some(row) => f64::from(rows[row][service].stock(name).level),
@@ -309,13 +347,15 @@ fn of_stock(rows: &Rows, service: usize, name: StockName, range: &std::ops::Rang
             f64::from(first.level + first.outflow) - f64::from(first.inflow)
         }
     };
-    let outflow: u64 =
-        rows[range.clone()].iter().map(|row| u64::from(row[service].stock(name).outflow)).sum();
-    let level = range.clone().map(|second| (at(second) + at(second + 1)) / 2.0).sum::<f64>() / length;
+    let stock = |row: &Vec<Row>| row[service].stock(name);
+    let outflow: u64 = rows[range.clone()].iter().map(|row| u64::from(stock(row).outflow)).sum();
+    let inside_ns: u64 = rows[range.clone()].iter().map(|row| stock(row).integral_ns).sum();
+    let level = range.clone().map(|second| (at(second) + at(second + 1)) / 2.0).sum::<f64>() / samples;
     StockOutcome {
         level,
         slope_per_s: (at(range.end) - at(range.start)) / length,
         clears_in_s: (outflow > 0).then(|| level / (outflow as f64 / length)),
+        stay_s: (outflow > 0).then(|| inside_ns as f64 / 1e9 / outflow as f64),
     }
 }
 
@@ -334,7 +374,7 @@ impl<'a> Bins<'a> {
         let good = move |s: &Second| s.good + if degraded { s.degraded } else { 0 };
         // A last bin that is not whole would be judged by too few arrivals.
         let shares: Vec<Option<f64>> =
-            seconds.chunks_exact(timeline.bin).map(|bin| share(bin, good)).collect();
+            seconds.chunks_exact(timeline.bin / timeline.step).map(|bin| share(bin, good)).collect();
         let baseline = match (timeline.kind, timeline.window(Window::Before)) {
             (Kind::Pulse, Some(before)) => share(&seconds[before], good).unwrap_or(1.0),
             _ => 1.0,
@@ -361,7 +401,7 @@ impl<'a> Bins<'a> {
         let recovered_at = self.recovered_at();
         let counted_from = timeline.trigger.map_or(0.0, |(_, to)| to).max(pull);
         let last_minute = timeline.window(Window::LastMinute);
-        let (completed_per_s, in_progress) = work(rows, harm_from);
+        let (completed_per_s, in_progress) = work(rows, harm_from, timeline.step);
         Judged {
             arrivals,
             harm: arrivals - good,
@@ -379,9 +419,19 @@ impl<'a> Bins<'a> {
                 .unwrap_or(1.0),
             cost: match timeline.cost {
                 (CostOf::HarmShare, _) => part(arrivals - good),
-                (of, service) => declared(of, &rows[harm_from.min(rows.len())..], service),
+                (CostOf::IncidentsPerWeek, _) => self.incidents_per_week(harm_from),
+                (of, service) => declared(of, &rows[harm_from.min(rows.len())..], service, timeline.step),
             },
         }
+    }
+
+    /// Bins that are not healthy after one that is, or at the start, per week from the sample `from` on.
+    fn incidents_per_week(&self, from: usize) -> f64 {
+        let first = (from * self.timeline.step).div_ceil(self.timeline.bin);
+        let begins = |&bin: &usize| !self.healthy(bin) && (bin == first || self.healthy(bin - 1));
+        let begun = (first..self.shares.len()).filter(begins).count();
+        let length = self.shares.len().saturating_sub(first) * self.timeline.bin;
+        begun as f64 / length.max(1) as f64 * 7.0 * 86_400.0
     }
 
     fn start(&self, bin: usize) -> f64 {
@@ -444,11 +494,11 @@ impl<'a> Bins<'a> {
     }
 }
 
-fn first_flows(rows: &Rows, service: usize, from_s: f64) -> [Option<f64>; FLOWS] {
-    let after = &rows[(from_s as usize).min(rows.len())..];
+fn first_flows(rows: &Rows, service: usize, from_s: f64, step: usize) -> [Option<f64>; FLOWS] {
+    let after = &rows[(from_s as usize / step).min(rows.len())..];
     std::array::from_fn(|i| {
         let first = after.iter().position(|row| row[service].flow(Flow::ALL[i]) > 0);
-        first.map(|second| (second + 1) as f64 - from_s.fract())
+        first.map(|second| ((second + 1) * step) as f64 - from_s.fract())
     })
 }
 
@@ -457,10 +507,11 @@ fn is_scaled(row: &Row) -> bool {
 }
 
 /// What a scenario declares levers to be judged by, over these rows.
-fn declared(of: CostOf, rows: &[Vec<Row>], service: usize) -> f64 {
-    let seconds = rows.len().max(1) as f64;
+fn declared(of: CostOf, rows: &[Vec<Row>], service: usize, step: usize) -> f64 {
+    let seconds = (rows.len().max(1) * step) as f64;
     match of {
-        CostOf::HarmShare => 0.0,
+        // Of users, not of a service.
+        CostOf::HarmShare | CostOf::DrainTime | CostOf::IncidentsPerWeek => 0.0,
         CostOf::DirectionChangesPerHour => {
             let turned: u64 = rows.iter().map(|row| row[service].flow(Flow::Turned)).sum();
             turned as f64 / seconds * 3600.0
@@ -479,9 +530,9 @@ fn declared(of: CostOf, rows: &[Vec<Row>], service: usize) -> f64 {
 
 /// Of the services that do work of their own: work completed per second, and how much was in progress in the
 /// mean. A service that only passes calls on is left out: what it completes is another's work.
-fn work(rows: &Rows, from: usize) -> (f64, f64) {
+fn work(rows: &Rows, from: usize, step: usize) -> (f64, f64) {
     let rows = &rows[from.min(rows.len())..];
-    let length = rows.len().max(1) as f64;
+    let length = (rows.len().max(1) * step) as f64;
     let (mut completed, mut in_service_ns) = (0, 0);
     for service in 0..rows.first().map_or(0, Vec::len) {
         let progress: u64 = rows.iter().map(|row| row[service].stock(StockName::InService).integral_ns).sum();

@@ -13,6 +13,7 @@ use crate::loops::Nudge;
 use crate::result::Change;
 use crate::scenario::autoscalers::{self, Autoscaler, Autoscalers};
 use crate::scenario::levers::{Kill, Lever, Mode, Restart};
+use crate::scenario::team::{self, Team};
 use crate::scenario::triggers::Act;
 use crate::scenario::{Scenario, knobs};
 
@@ -32,6 +33,8 @@ pub struct ArmPlan {
     pub settings: StackSettings,
     /// Controllers of numbers of replicas, as they are at the start.
     pub autoscalers: Autoscalers,
+    /// The team, as it is at the start.
+    pub team: Option<Team>,
     /// What is done when, in the order of time.
     pub actions: Vec<(Duration, Action)>,
     /// More users for a while: a twin by which loops are measured, never an arm that is judged.
@@ -48,6 +51,8 @@ pub enum Action {
     SetAllButReplicas(String, Box<ServiceSettings>),
     /// New settings for a controller.
     SetAutoscaler(String, Box<Autoscaler>),
+    /// New settings for the team.
+    SetTeam(Box<Team>),
     /// Services lose what is inside and are away for a while.
     Restart(Vec<String>, Duration),
     /// Services end all work that came in at least this long ago.
@@ -62,6 +67,7 @@ pub fn control(scenario: &Scenario) -> ArmPlan {
         mode: None,
         settings: scenario.services.clone(),
         autoscalers: scenario.autoscalers.clone(),
+        team: scenario.team.clone(),
         actions: Vec::new(),
         nudge: None,
     }
@@ -75,7 +81,7 @@ pub fn control(scenario: &Scenario) -> ArmPlan {
 pub fn reference(scenario: &Scenario) -> Option<ArmPlan> {
     let reference = scenario.reference.as_ref()?;
     let mut plan = ArmPlan { name: REFERENCE.to_owned(), ..control(scenario) };
-    knobs::set_all(&mut plan.settings, &mut plan.autoscalers, &reference.set)
+    knobs::set_all(&mut plan.settings, &mut plan.autoscalers, &mut plan.team, &reference.set)
         .expect("a checked scenario's reference can be set");
     Some(plan)
 }
@@ -98,12 +104,16 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
         ..control(scenario)
     };
     let (mut now, mut controllers) = (scenario.services.clone(), scenario.autoscalers.clone());
+    let mut team = scenario.team.clone();
     let mut wrong = Vec::new();
     for (i, StepOf { after, set, restart, kill }) in steps(lever).into_iter().enumerate() {
         let place = if i == 0 { String::new() } else { format!("then[{}].", i - 1) };
         let at = begins + after;
-        match knobs::set_all(&mut now, &mut controllers, set) {
+        match knobs::set_all(&mut now, &mut controllers, &mut team, set) {
             Ok(changed) => {
+                if let Some(team) = team.clone().filter(|_| changed.team) {
+                    plan.actions.push((at, Action::SetTeam(Box::new(team))));
+                }
                 plan.actions.extend(changed.services.into_iter().map(|service| {
                     let settings = Box::new(now[&service].clone());
                     let all = set.contains_key(&format!("{service}.replicas"));
@@ -135,6 +145,10 @@ pub fn treatment(scenario: &Scenario, name: &str, mode: Mode) -> Result<ArmPlan,
             }
             Action::SetAutoscaler(name, settings) if at.is_zero() => {
                 plan.autoscalers[name] = (**settings).clone();
+                false
+            }
+            Action::SetTeam(settings) if at.is_zero() => {
+                plan.team = Some((**settings).clone());
                 false
             }
             _ => true,
@@ -209,9 +223,13 @@ pub fn steps(lever: &Lever) -> Vec<StepOf<'_>> {
 pub const NO_AUTOSCALERS: &str = "autoscalers act on services of the run's own process: a stack of processes is scaled by \
      whatever runs it";
 
+/// Why a team is of no use to services in processes of their own.
+pub const NO_TEAM: &str = "a team deploys to services of the run's own process, over days: a stack of processes is not waited for so long";
+
 /// Whether a lever can act on services in processes of their own.
 pub fn acts_on_processes(lever: &Lever) -> bool {
-    !steps(lever).iter().any(|step| step.set.keys().any(|path| autoscalers::is_path(path)))
+    let is_not = |path: &str| autoscalers::is_path(path) || team::is_path(path);
+    !steps(lever).iter().any(|step| step.set.keys().any(|path| is_not(path)))
 }
 
 /// Refuses arms that services in processes of their own cannot be.
@@ -224,6 +242,9 @@ pub fn of_processes(arms: &[ArmPlan]) -> Result<(), String> {
         let later = |(_, action): &(Duration, Action)| matches!(action, Action::SetAutoscaler(..));
         arm.autoscalers.values().any(|it| it.enabled) || arm.actions.iter().any(later)
     });
+    if arms.iter().any(|arm| arm.team.is_some()) {
+        return Err(NO_TEAM.to_owned());
+    }
     match scales {
         true => Err(format!("{NO_AUTOSCALERS}. Switch them off (--set autoscalers.NAME.enabled=false)")),
         false => Ok(()),
@@ -245,17 +266,18 @@ pub fn by_hand<'a>(scenario: &'a Scenario, arm: &ArmPlan) -> Vec<(Duration, Step
 /// What a lever changes, in words.
 pub fn changes(scenario: &Scenario, lever: &Lever) -> Vec<Change> {
     let (mut now, mut controllers) = (scenario.services.clone(), scenario.autoscalers.clone());
+    let mut team = scenario.team.clone();
     let mut changes = Vec::new();
     for StepOf { after, set, restart, kill } in steps(lever) {
         let when =
             if after.is_zero() { String::new() } else { format!(" (after {} s)", after.as_secs_f64()) };
-        let before = (now.clone(), controllers.clone());
+        let before = (now.clone(), controllers.clone(), team.clone());
         // A lever whose path is wrong has been refused before it gets here.
-        let _ = knobs::set_all(&mut now, &mut controllers, set);
+        let _ = knobs::set_all(&mut now, &mut controllers, &mut team, set);
         changes.extend(set.keys().map(|path| Change {
             path: format!("{path}{when}"),
-            old: knobs::show(&before.0, &before.1, path),
-            new: knobs::show(&now, &controllers, path),
+            old: knobs::show(&before.0, &before.1, before.2.as_ref(), path),
+            new: knobs::show(&now, &controllers, team.as_ref(), path),
         }));
         for service in restart.iter().flat_map(|restart| &restart.services) {
             let down = restart.map_or(0.0, |restart| restart.down.secs_f64());

@@ -1,5 +1,5 @@
 //! The series of a run as lines of JSON: `series.ndjson`. One line per second, arm and service, and one per second
-//! and arm for the users; the first seed's. Written second by second, all arms of a second together, so that a
+//! and arm for the users; the first seed's. Where a scenario says how long a sample is, a line is of so many seconds. Written second by second, all arms of a second together, so that a
 //! reader needs no more memory than one second takes.
 //!
 //! The form is declared here once, for writing and for reading. What the lines mean to a dashboard is not known here.
@@ -145,9 +145,10 @@ fn is_zero(n: &u64) -> bool {
 pub fn write(measured: &Measured, out: &mut impl Write) -> io::Result<()> {
     let Some(&seed) = measured.seeds.first() else { return Ok(()) };
     let last = measured.arms.iter().map(last_second).max().unwrap_or(0);
+    let step = measured.timeline.step;
     for t in 1..=last {
         for arm in &measured.arms {
-            write_second(arm, seed, t, out)?;
+            write_sample(arm, seed, t, step, out)?;
         }
     }
     Ok(())
@@ -161,17 +162,17 @@ fn last_second(arm: &MeasuredArm) -> usize {
     rows.max(due).max(arm.first_answers.len())
 }
 
-fn write_second(arm: &MeasuredArm, seed: u64, t: usize, out: &mut impl Write) -> io::Result<()> {
-    let name = arm.plan.name.as_str();
+fn write_sample(arm: &MeasuredArm, seed: u64, t: usize, step: usize, out: &mut impl Write) -> io::Result<()> {
+    let (name, end) = (arm.plan.name.as_str(), (t * step) as u32);
     if let Some(row) = arm.first_rows.as_ref().and_then(|rows| rows.get(t - 1)) {
         for (service, row) in arm.plan.settings.keys().zip(row) {
-            line(&ServiceLine::of(t as u32, name, seed, service, row), out)?;
+            line(&ServiceLine::of(end, name, seed, service, row), out)?;
         }
     }
     if t <= last_second(arm) {
         let due = arm.first_seconds.get(t - 1).copied().unwrap_or_default();
         let answers = arm.first_answers.get(t - 1).copied().unwrap_or_default();
-        line(&UsersLine::of(t as u32, name, seed, &due, &answers), out)?;
+        line(&UsersLine::of(end, name, seed, &due, &answers), out)?;
     }
     Ok(())
 }

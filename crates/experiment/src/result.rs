@@ -299,6 +299,8 @@ pub struct Story {
     pub settings: IndexMap<String, String>,
     /// What each lever changes: lever to (path, old, new).
     pub changes: IndexMap<String, Vec<Change>>,
+    /// How many seconds a value of the series stands for: its mean.
+    pub sample_s: usize,
     /// Per arm (name as in [`Arm::arm`]), drawn over all seeds.
     pub series: IndexMap<String, ArmSeries>,
     /// Causal loops of the scenario.

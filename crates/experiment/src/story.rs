@@ -83,6 +83,7 @@ pub fn story(checked: &Checked, measured: &Measured, around: &Circumstances) -> 
             .filter(|(name, _)| treated(name))
             .map(|(name, lever)| (name.clone(), plan::changes(scenario, lever)))
             .collect(),
+        sample_s: scenario.step_s(),
         series: measured
             .arms
             .iter()
@@ -101,6 +102,10 @@ fn load_words(scenario: &crate::scenario::Scenario) -> String {
         Constant(rate) => format!("{} arrivals/s, evenly spaced", rate.0),
         Bursts(bursts) => format!("{} arrivals/s in groups of {}", bursts.rate.0, bursts.size),
         Closed(closed) => format!("{} users who wait for their answers", closed.users),
+        Listed(groups) => {
+            let count: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
+            format!("{count} arrivals, each at its time")
+        }
     }
 }
 

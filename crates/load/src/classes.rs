@@ -11,6 +11,8 @@ use pumphandle_core::draws::{Draws, Path, Stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::{Group, Load};
+
 /// The classes of requests by name; users of the first are drawn first.
 pub type Classes = IndexMap<String, RequestClass>;
 
@@ -58,6 +60,8 @@ pub struct Classifier {
     below: Option<Arc<[f64]>>,
     /// By class. None where all are as usual.
     criticalities: Option<Arc<[Criticality]>>,
+    /// Classes of arrivals that are listed, each with the first arrival that is no longer of it.
+    listed: Option<Arc<[(u64, Class)]>>,
 }
 
 impl Classifier {
@@ -72,11 +76,30 @@ impl Classifier {
             // One class needs no draw.
             below: (classes.len() > 1).then(|| below.collect()),
             criticalities: (!classes.is_empty()).then(|| criticalities.collect()),
+            listed: None,
         }
+    }
+
+    /// For this load: where arrivals are listed, the list says of which class each is.
+    pub fn of(load: &Load) -> Classifier {
+        let ends = load.listed().filter(|_| load.classes.len() > 1).map(|groups| {
+            let of_group = |end: &mut u64, group: &Group| {
+                *end += u64::from(group.count);
+                let class = group.class.as_ref().and_then(|name| load.classes.get_index_of(name));
+                Some((*end, Class(class.unwrap_or(0) as u8)))
+            };
+            groups.iter().scan(0, of_group).collect()
+        });
+        Classifier { listed: ends, ..Classifier::new(&load.classes) }
     }
 
     /// The class of this arrival.
     pub fn class_of(&self, draws: &Draws, arrival: u64) -> Class {
+        if let Some(listed) = &self.listed {
+            // Those beyond the list are users more, by which loops are measured: as the last ones.
+            let at = listed.partition_point(|(end, _)| *end <= arrival).min(listed.len() - 1);
+            return listed[at].1;
+        }
         let Some(below) = &self.below else { return Class::default() };
         let u = draws.uniform(Stream::Class, 0, Path::of_arrival(arrival));
         // The last one also takes what the sum of the shares lacks of 1 in its last digits.
@@ -94,7 +117,9 @@ impl Classifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Arrivals;
     use proptest::prelude::*;
+    use pumphandle_core::Dur;
 
     fn classes(shares: &[f64]) -> Classes {
         let class = |(i, &share): (usize, &f64)| {
@@ -122,6 +147,21 @@ mod tests {
             }
             let (share, sigma) = (counted as f64 / n as f64, (first * (1.0 - first) / n as f64).sqrt());
             prop_assert!((share - first).abs() < 5.0 * sigma, "{share} of {first}");
+        }
+    }
+
+    #[test]
+    fn arrivals_that_are_listed_are_of_the_class_that_the_list_says() {
+        let classes = classes(&[0.25, 0.75]);
+        let group = |count, class: &str| Group { at: Dur::default(), count, class: Some(class.to_owned()) };
+        let arrivals = Arrivals::Listed(vec![group(2, "class-1"), group(1, "class-0"), group(1, "class-1")]);
+        let load = Load { arrivals, changes: vec![], classes, elastic: None };
+        assert_eq!(load.check(), []);
+        let classifier = Classifier::of(&load);
+        for seed in 0..20 {
+            let of: Vec<u8> =
+                (0..4).map(|arrival| classifier.class_of(&Draws::new(seed), arrival).0).collect();
+            assert_eq!(of, [1, 1, 0, 1]);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What became of the arrivals, second by second of their due times. Open loop: latency counts from the due
+//! What became of the arrivals, second by second of their due times (or in longer steps, over days). Open loop: latency counts from the due
 //! time, and those who were never answered stay in the denominator.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,6 +108,10 @@ pub struct Tally {
     pub censored: u64,
     /// Due time to the start of handling, microseconds: how far generator and arm fell behind.
     pub lag: Histogram<u64>,
+    /// When the first user was due; none if nobody came.
+    pub first_due: Option<Time>,
+    /// When the last answer came, or the book was closed on somebody who had none.
+    pub last_answer: Time,
 }
 
 /// The open book of a run. See the module.
@@ -116,6 +120,8 @@ pub struct Ledger {
     slo: Duration,
     patience: Duration,
     harm_from: Time,
+    /// Seconds in a row.
+    step: u64,
     /// For whoever watches; nobody does in virtual time.
     users: Option<Arc<Users>>,
     book: Mutex<Book>,
@@ -126,6 +132,7 @@ struct Book {
     tally: Tally,
     open: u64,
     closed: bool,
+    step: u64,
     /// Sum over those still unanswered would need each due time; they are few: kept per second.
     unanswered_due: Vec<u32>,
 }
@@ -142,14 +149,23 @@ impl Ledger {
             harm_window: histogram(),
             censored: 0,
             lag: histogram(),
+            first_due: None,
+            last_answer: Time::ZERO,
         };
-        let book = Book { tally, open: 0, closed: false, unanswered_due: vec![0; seconds] };
-        Ledger { slo, patience: Duration::ZERO, harm_from, users: None, book: Mutex::new(book) }
+        let book = Book { tally, open: 0, closed: false, step: 1, unanswered_due: vec![0; seconds] };
+        Ledger { slo, patience: Duration::ZERO, harm_from, step: 1, users: None, book: Mutex::new(book) }
     }
 
     /// Also counts who was answered correctly within `patience`.
     pub fn with_patience(self, patience: Duration) -> Ledger {
         Ledger { patience, ..self }
+    }
+
+    /// In rows of so many seconds, in place of one: where the book says `seconds`, it means rows.
+    pub fn in_steps_of(mut self, seconds: usize) -> Ledger {
+        self.step = seconds.max(1) as u64;
+        self.book.get_mut().unwrap_or_else(PoisonError::into_inner).step = self.step;
+        self
     }
 
     /// Also counts in `users`, who can be read while the run goes on.
@@ -177,6 +193,7 @@ impl Ledger {
             return;
         }
         let second = book.second(due);
+        book.tally.first_due.get_or_insert(due);
         book.tally.seconds[second].arrivals += 1;
         book.unanswered_due[second] += 1;
         book.open += 1;
@@ -212,7 +229,8 @@ impl Ledger {
         let second = book.second(due);
         book.open -= 1;
         book.unanswered_due[second] -= 1;
-        let completed = done.secs_f64() as usize;
+        book.tally.last_answer = book.tally.last_answer.max(done);
+        let completed = (done.secs_f64() / self.step as f64) as usize;
         let (row, answers) = book.of(second, completed);
         answers.note(latency);
         let settled = match outcome {
@@ -255,8 +273,11 @@ impl Ledger {
             users.give_up(book.open);
         }
         book.closed = true;
+        if book.open > 0 {
+            book.tally.last_answer = end;
+        }
         for second in 0..book.unanswered_due.len() {
-            let due = Time::from_secs_f64(second as f64 + 0.5);
+            let due = Time::from_secs_f64((second as f64 + 0.5) * self.step as f64);
             for _ in 0..book.unanswered_due[second] {
                 let counts = due >= self.harm_from;
                 book.note_latency(second, end.since(due), counts);
@@ -269,7 +290,7 @@ impl Ledger {
 
 impl Book {
     fn second(&self, due: Time) -> usize {
-        ((due.nanos() / 1_000_000_000) as usize).min(self.tally.seconds.len().saturating_sub(1))
+        ((due.nanos() / (1_000_000_000 * self.step)) as usize).min(self.tally.seconds.len().saturating_sub(1))
     }
 
     /// The rows of a due second and of a second of answers.
@@ -288,6 +309,13 @@ impl Book {
         if harm {
             keep(&mut self.tally.harm_window, latency);
         }
+    }
+}
+
+impl Tally {
+    /// From when the first user was due to the last answer; to the end of the run where somebody had none.
+    pub fn drain_time(&self) -> Duration {
+        self.first_due.map_or(Duration::ZERO, |first| self.last_answer.since(first))
     }
 }
 
@@ -337,6 +365,20 @@ mod tests {
         let second = tally.seconds[0];
         assert_eq!((second.arrivals, second.good, second.away, second.unanswered()), (3, 1, 1, 1));
         assert_eq!((tally.harm_window.len(), tally.censored), (2, 1), "he has no latency");
+    }
+
+    #[test]
+    fn a_book_drains_from_its_first_user_to_its_last_answer_or_to_its_end() {
+        let at = |ms: u64| Time::ZERO + Duration::from_millis(ms);
+        let book = || Ledger::new(Duration::from_secs(1), 3, Time::ZERO);
+        assert_eq!(book().close(at(90)).drain_time(), Duration::ZERO, "nobody came");
+        for (answered, drained) in [(2, 4_300), (1, 8_800)] {
+            let ledger = book();
+            [200, 1_500].into_iter().for_each(|due| ledger.arrived(at(due)));
+            let answers = [(1_500, 4_500), (200, 900)].into_iter().take(answered);
+            answers.for_each(|(due, done)| ledger.resolved(at(due), at(done), &Ok(Reply::default())));
+            assert_eq!(ledger.close(at(9_000)).drain_time(), Duration::from_millis(drained));
+        }
     }
 
     #[test]

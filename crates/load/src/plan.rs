@@ -12,7 +12,7 @@ use pumphandle_core::{Dur, Rate, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::classes::{self, Classes};
+use crate::classes::{self, Classes, RequestClass};
 use crate::demand::Elastic;
 
 /// The load on a stack.
@@ -46,6 +46,32 @@ pub enum Arrivals {
     /// A number of users, each of whom waits for an answer, thinks, and asks again. Counting shares, not
     /// numbers: arms have unequal arrivals.
     Closed(Closed),
+    /// These and no others: groups in the order of time, such as `[{ at: 0s, count: 10, class: short }]`. Within a
+    /// group and between groups of one instant they come in the order in which they are written.
+    Listed(Vec<Group>),
+}
+
+/// Arrivals at one instant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// When they arrive, from the start of the run, such as 10s.
+    pub at: Dur,
+    /// How many, from 1 to 1000000. One if absent.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub count: u32,
+    /// Of which class they are, by name, which has to be said where the load has classes. All are alike if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// Arrivals in groups.
@@ -95,19 +121,29 @@ pub struct Spike {
 }
 
 impl Load {
-    /// Arrivals per second at the start; `None` for closed loops, whose rate is a result.
+    /// Arrivals per second at the start; `None` for closed loops, whose rate is a result, and for arrivals that are
+    /// listed, which have none.
     pub fn base_rate(&self) -> Option<f64> {
         match &self.arrivals {
             Arrivals::Poisson(rate) | Arrivals::Constant(rate) => Some(rate.0),
             Arrivals::Bursts(bursts) => Some(bursts.rate.0),
-            Arrivals::Closed(_) => None,
+            Arrivals::Closed(_) | Arrivals::Listed(_) => None,
         }
+    }
+
+    /// The arrivals that are listed, if they are.
+    pub fn listed(&self) -> Option<&[Group]> {
+        if let Arrivals::Listed(groups) = &self.arrivals { Some(groups) } else { None }
     }
 
     /// Arrivals per second in the mean of the first `duration`, traffic spikes not counted; `None` for closed loops.
     pub fn mean_rate(&self, duration: Duration) -> Option<f64> {
-        let base = self.base_rate()?;
         let seconds = duration.as_secs_f64();
+        if let Some(groups) = self.listed() {
+            let due = groups.iter().filter(|group| group.at.0 < duration);
+            return Some(due.map(|group| f64::from(group.count)).sum::<f64>() / seconds);
+        }
+        let base = self.base_rate()?;
         if self.changes.is_empty() || seconds <= 0.0 {
             return Some(base);
         }
@@ -123,6 +159,7 @@ impl Load {
             Arrivals::Constant(_) => "constant",
             Arrivals::Bursts(_) => "bursts.rate",
             Arrivals::Closed(_) => "closed",
+            Arrivals::Listed(_) => "listed",
         };
         if self.base_rate() == Some(0.0) && self.changes.is_empty() {
             wrong.push((format!("arrivals.{name}"), "nobody would ever arrive".to_owned()));
@@ -135,6 +172,9 @@ impl Load {
             wrong.push(("elastic".to_owned(), message.to_owned()));
         }
         wrong.extend(self.elastic.iter().flat_map(Elastic::check));
+        if let Some(groups) = self.listed() {
+            wrong.extend(self.check_listed(groups));
+        }
         for (i, pair) in self.changes.windows(2).enumerate() {
             let ends = pair[0].at.0 + pair[0].over.0;
             if pair[1].at.0 < ends {
@@ -144,6 +184,65 @@ impl Load {
         }
         wrong.extend(classes::check(&self.classes).into_iter().map(|(_, text)| ("classes".to_owned(), text)));
         wrong
+    }
+}
+
+impl Load {
+    fn check_listed(&self, groups: &[Group]) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut say = |at: String, message: String| wrong.push((at, message));
+        if groups.is_empty() {
+            say("arrivals.listed".to_owned(), "nobody would ever arrive".to_owned());
+        }
+        if !self.changes.is_empty() {
+            say("changes".to_owned(), "arrivals that are listed have no rate to change".to_owned());
+        }
+        for (i, pair) in groups.windows(2).enumerate().filter(|(_, pair)| pair[1].at < pair[0].at) {
+            let message =
+                format!("is before the group above it, at {}: write them in the order of time", pair[0].at);
+            say(format!("arrivals.listed[{}].at", i + 1), message);
+        }
+        for (i, group) in groups.iter().enumerate() {
+            let at = format!("arrivals.listed[{i}]");
+            let known = || self.classes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            match &group.class {
+                None if !self.classes.is_empty() => {
+                    say(at, format!("of which class? add `class`; there is {}", known()));
+                }
+                Some(class) if self.classes.is_empty() => {
+                    say(
+                        format!("{at}.class"),
+                        format!("the load has no class `{class}`: it has none at all"),
+                    );
+                }
+                Some(class) if !self.classes.contains_key(class) => {
+                    say(format!("{at}.class"), format!("no such class: `{class}`; there is {}", known()));
+                }
+                _ => {}
+            }
+        }
+        if wrong.is_empty() {
+            wrong.extend(self.check_shares(groups));
+        }
+        wrong
+    }
+
+    /// Shares of classes are said by the list; a file that says others contradicts itself.
+    fn check_shares(&self, groups: &[Group]) -> Vec<(String, String)> {
+        let count = |of: &dyn Fn(&Group) -> bool| {
+            groups.iter().filter(|group| of(group)).map(|group| f64::from(group.count)).sum::<f64>()
+        };
+        let all = count(&|_| true);
+        let share = |name: &str| count(&|group| group.class.as_deref() == Some(name)) / all;
+        let differ = self.classes.iter().filter(|(name, class)| (class.share.0 - share(name)).abs() > 1e-9);
+        let said = |(name, _): (&String, &RequestClass)| {
+            let percent = (share(name) * 1e8).round() / 1e6;
+            (
+                format!("classes.{name}.share"),
+                format!("of the arrivals that are listed, {percent}% are of this class"),
+            )
+        };
+        differ.map(said).collect()
     }
 }
 
@@ -184,6 +283,7 @@ pub struct Plan {
     points: f64,
     left_in_burst: u32,
     last: Time,
+    end: Time,
 }
 
 impl Plan {
@@ -198,6 +298,7 @@ impl Plan {
             points: 0.0,
             left_in_burst: 0,
             last: Time::ZERO,
+            end,
         }
     }
 
@@ -209,9 +310,17 @@ impl Plan {
             Arrivals::Poisson(_) => self.points += gap(&self.draws),
             Arrivals::Constant(_) => self.points = self.arrival as f64,
             Arrivals::Bursts(bursts) => self.points += gap(&self.draws) * f64::from(bursts.size),
-            Arrivals::Closed(_) => self.points = f64::INFINITY,
+            Arrivals::Closed(_) | Arrivals::Listed(_) => self.points = f64::INFINITY,
         }
         self.points
+    }
+
+    /// When the next group of a list is due, which becomes the one under way.
+    fn next_group(&mut self) -> Option<Time> {
+        let Arrivals::Listed(groups) = &self.kind else { return None };
+        let group = groups.get(self.at)?;
+        (self.at, self.left_in_burst) = (self.at + 1, group.count - 1);
+        Some(Time::ZERO + group.at.0).filter(|&due| due < self.end)
     }
 
     fn time_of(&mut self, point: f64) -> Option<Time> {
@@ -232,6 +341,8 @@ impl Iterator for Plan {
     fn next(&mut self) -> Option<Time> {
         if self.left_in_burst > 0 {
             self.left_in_burst -= 1;
+        } else if matches!(self.kind, Arrivals::Listed(_)) {
+            self.last = self.next_group()?;
         } else {
             let point = self.next_point();
             self.last = self.time_of(point)?;
@@ -319,6 +430,20 @@ mod tests {
         let times = times(&load, &[], 1, 10.0);
         assert_eq!(times.len(), 1000);
         assert!(times.iter().enumerate().all(|(i, t)| (t - i as f64 / 100.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn what_is_listed_arrives_and_nobody_else() {
+        let group = |at: f64, count| Group { at: secs(at), count, class: None };
+        let arrivals = Arrivals::Listed(vec![group(0.0, 3), group(2.5, 1), group(2.5, 2), group(9.0, 7)]);
+        let load = Load { arrivals, changes: vec![], classes: Classes::new(), elastic: None };
+        assert_eq!(
+            times(&load, &[], 1, 9.0),
+            [0.0, 0.0, 0.0, 2.5, 2.5, 2.5],
+            "what is due at the end is not"
+        );
+        assert_eq!(times(&load, &[], 2, 9.5).len(), 13);
+        assert_eq!(load.mean_rate(Duration::from_secs(12)), Some(13.0 / 12.0));
     }
 
     #[test]

@@ -234,6 +234,10 @@ pub fn value(seed: &SeedOutcome, measure: &Measure, at: Option<usize>) -> Option
             let (hits, misses) = (of(Flow::CacheHits)?, of(Flow::CacheMisses)?);
             (hits + misses > 0.0).then(|| hits / (hits + misses))
         }
+        Quantity::IncidentsPerWeek => Some(seed.incidents_per_week),
+        Quantity::StockStayS => of_stock()?.stay_s,
+        Quantity::DrainTimeS => Some(seed.drain_time_s),
+        Quantity::MeanWaitS => seed.wait_s.get(&window).copied(),
         Quantity::PatientShare => seed.patient_share.get(&window).copied(),
         Quantity::AwayShare => seed.away_share.get(&window).copied(),
     }

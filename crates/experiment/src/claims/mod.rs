@@ -178,14 +178,26 @@ pub enum Quantity {
     SettlesAfterS,
     /// Share of a service's lookups in its cache that found an entry within its time to live.
     HitRate,
+    /// Seconds from the first arrival to the last answer; to the end of the run if somebody got none. Of the whole run.
+    DrainTimeS,
+    /// Seconds from when users were due to their answers, work included, in the mean of those who were answered.
+    MeanWaitS,
+    /// How often per week users began to be served badly: bins of users that are not healthy, after one that is. Of the
+    /// whole run, after its settling time.
+    IncidentsPerWeek,
+    /// Seconds spent in a stock of a service, divided among those who left it: how long one stays.
+    StockStayS,
 }
 
 impl Quantity {
     /// Whether it is one of a service.
     pub fn needs_service(self) -> bool {
+        use Quantity::{
+            AwayShare, DrainTimeS, GoodShare, GoodputPerS, IncidentsPerWeek, MeanWaitS, PatientShare,
+        };
         !matches!(
             self,
-            Quantity::GoodShare | Quantity::GoodputPerS | Quantity::PatientShare | Quantity::AwayShare
+            AwayShare | GoodShare | GoodputPerS | PatientShare | DrainTimeS | MeanWaitS | IncidentsPerWeek
         )
     }
 
@@ -196,8 +208,8 @@ impl Quantity {
 
     /// Whether it is one of a stock.
     pub fn needs_stock(self) -> bool {
-        use Quantity::{StockLevel, StockPeak, StockPeakAfterS, StockSlopePerS, WaitByStock};
-        matches!(self, StockLevel | StockSlopePerS | StockPeak | StockPeakAfterS | WaitByStock)
+        use Quantity::{StockLevel, StockPeak, StockPeakAfterS, StockSlopePerS, StockStayS, WaitByStock};
+        matches!(self, StockStayS | StockLevel | StockSlopePerS | StockPeak | StockPeakAfterS | WaitByStock)
     }
 }
 

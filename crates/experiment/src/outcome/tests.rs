@@ -14,6 +14,7 @@ fn timeline(end: usize) -> Timeline {
         spans: Vec::new(),
         cost: (CostOf::HarmShare, 0),
         settling: 0,
+        step: 1,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::scaling::Controllers;
 use crate::scenario::Scenario;
 use crate::scenario::triggers::Act;
 use crate::stocks::{self, AtStart};
+use crate::team::TeamAtWork;
 
 /// How long a run waits after its last arrival for answers still under way.
 pub const DRAIN: Duration = Duration::from_secs(120);
@@ -70,14 +71,18 @@ pub async fn conduct(
     let watched = arm.nudge.map(|nudge| Duration::from_secs(nudge.until_s as u64 + 1));
     let length = watched.map_or(scenario.duration.0, |watched| watched.min(scenario.duration.0));
     let rest = if arm.nudge.is_some() { Duration::ZERO } else { DRAIN };
-    let seconds = length.as_secs_f64().ceil() as usize;
+    let step = scenario.step_s();
+    let samples = (length.as_secs_f64() / step as f64).ceil() as usize;
     let end = Time::ZERO + length;
     let world = Arc::clone(stack.world());
     // Before any user: a closed loop's come at the very start.
     let empty = stack.read();
     let patience = scenario.slo.patient.unwrap_or_default().0;
-    let ledger = Ledger::new(scenario.slo.latency.0, seconds, harm_from(scenario));
-    let ledger = ledger.with_patience(patience);
+    let ledger = Ledger::new(scenario.slo.latency.0, samples, harm_from(scenario));
+    let ledger = ledger.with_patience(patience).in_steps_of(step);
+    // A team looks at what users get, as whoever watches a run does.
+    let users = users.or_else(|| arm.team.is_some().then(Arc::default));
+    let seen = users.clone();
     let ledger = Arc::new(match users {
         Some(users) => ledger.watched(users),
         None => ledger,
@@ -85,7 +90,7 @@ pub async fn conduct(
     let target = Target {
         entry: stack.entry(),
         ledger: Arc::clone(&ledger),
-        classes: Classifier::new(&scenario.load.classes),
+        classes: Classifier::of(&scenario.load),
         demand: scenario.load.elastic.map(|elastic| Arc::new(Demand::new(elastic))),
         world: Arc::clone(&world),
     };
@@ -103,11 +108,12 @@ pub async fn conduct(
         let more = driver::more_users(target_of_nudge, from, nudge.over, nudge.users);
         time::spawn("more users", more);
     }
-    let rows = Arc::new(Mutex::new(Vec::with_capacity(seconds)));
-    time::spawn("the sampler", sample(Arc::clone(&stack), empty, seconds, Arc::clone(&rows)));
+    let rows = Arc::new(Mutex::new(Vec::with_capacity(samples)));
+    time::spawn("the sampler", sample(Arc::clone(&stack), empty, samples, step, Arc::clone(&rows)));
     let before_pull = Arc::new(Mutex::new((0, String::new())));
     let controllers = Controllers::start(&arm.autoscalers, &stack);
-    let acting = timeline(scenario, arm, Arc::clone(&stack), controllers, Arc::clone(&before_pull));
+    let team = TeamAtWork::start(arm.team.as_ref(), scenario, &stack, seen.as_ref());
+    let acting = timeline(scenario, arm, Arc::clone(&stack), (controllers, team), Arc::clone(&before_pull));
     time::spawn("the timeline", acting);
     let ended = either(stopped, async {
         time::sleep_until(end, Order::sample(2)).await;
@@ -167,7 +173,7 @@ fn timeline(
     scenario: &Scenario,
     arm: &ArmPlan,
     stack: Arc<Stack>,
-    controllers: Controllers,
+    (controllers, team): (Controllers, TeamAtWork),
     before_pull: Arc<Mutex<(u64, String)>>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let mut all: Vec<(Duration, u8, Happening)> = Vec::new();
@@ -205,6 +211,7 @@ fn timeline(
                     stack.set_all_but_replicas(&service, *settings);
                 }
                 Happening::Do(Action::SetAutoscaler(name, settings)) => controllers.set(&name, *settings),
+                Happening::Do(Action::SetTeam(settings)) => team.set(*settings),
                 Happening::Do(Action::Restart(services, down)) => {
                     services.iter().for_each(|service| stack.restart(service, down));
                 }

@@ -236,7 +236,7 @@ impl Place<'_> {
         let target = Target {
             entry: line,
             ledger: Arc::clone(ledger),
-            classes: Classifier::new(&self.scenario.load.classes),
+            classes: Classifier::of(&self.scenario.load),
             demand: self.scenario.load.elastic.map(|elastic| Arc::new(Demand::new(elastic))),
             world: World::with_classes(self.seed, false, self.scenario.class_names()),
         };

@@ -69,16 +69,17 @@ impl Row {
 /// The rows of a run: by second, then by service.
 pub type Rows = Vec<Vec<Row>>;
 
-/// Samples a stack at every second's end, for `seconds` seconds. `before` is what it read at the start, when
+/// Samples a stack at the end of every `step` seconds, `samples` times: where a row says second, it means a step. `before` is what it read at the start, when
 /// nobody had come yet.
 pub async fn sample(
     stack: Arc<Stack>,
     mut before: Vec<(Snapshot, usize)>,
-    seconds: usize,
+    samples: usize,
+    step: usize,
     into: Arc<Mutex<Rows>>,
 ) {
-    for second in 1..=seconds {
-        let end = Time::ZERO + Duration::from_secs(second as u64);
+    for sample in 1..=samples {
+        let end = Time::ZERO + Duration::from_secs((sample * step) as u64);
         time::sleep_until(end, Order::sample(1)).await;
         let after = stack.read();
         let rows =

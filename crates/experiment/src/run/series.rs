@@ -18,6 +18,8 @@ pub struct Series {
     latencies: Vec<[u32; BUCKETS]>,
     /// By second, then service.
     rows: Vec<Vec<Sum>>,
+    /// Seconds of a sample, where it is not one: what is called a second here is a sample.
+    step: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -29,8 +31,9 @@ struct Sum {
 }
 
 impl Series {
-    /// Adds one seed.
-    pub fn add(&mut self, run: &SeedRun) {
+    /// Adds one seed, whose samples are `step` seconds long.
+    pub fn add(&mut self, run: &SeedRun, step: usize) {
+        self.step = step;
         let attempts =
             run.rows.iter().map(|row| row.first().map_or(0, |first| first.flow(Flow::Attempts) as u32));
         self.attempts.push(attempts.collect());
@@ -111,8 +114,9 @@ impl Series {
     pub fn means(&self, i: usize, range: std::ops::Range<usize>) -> Means {
         let rows = &self.rows[range.start.min(self.rows.len())..range.end.min(self.rows.len())];
         let n = (rows.len() * self.seeds.len()).max(1) as f64;
+        let per_s = n * self.step.max(1) as f64;
         let level = |at: usize| rows.iter().map(|row| row[i].stocks[at][0]).sum::<u64>() as f64 / n;
-        let flow = |at: usize| rows.iter().map(|row| row[i].flows[at]).sum::<u64>() as f64 / n;
+        let flow = |at: usize| rows.iter().map(|row| row[i].flows[at]).sum::<u64>() as f64 / per_s;
         Means {
             levels: StockName::ALL.iter().enumerate().map(|(at, &name)| (name, level(at))).collect(),
             flows: Flow::ALL.iter().enumerate().map(|(at, &name)| (name, flow(at))).collect(),
@@ -128,8 +132,9 @@ impl Series {
     }
 
     fn band(&self, count: fn(&Second) -> u32) -> Band {
+        let step = self.step.max(1) as f64;
         let seeds: Vec<Vec<f64>> =
-            self.seeds.iter().map(|seed| seed.iter().map(|s| f64::from(count(s))).collect()).collect();
+            self.seeds.iter().map(|seed| seed.iter().map(|s| f64::from(count(s)) / step).collect()).collect();
         band(&seeds)
     }
 
@@ -159,10 +164,15 @@ impl Series {
         let column = |value: &dyn Fn(&Sum) -> u64| -> Vec<f64> {
             self.rows.iter().map(|row| value(&row[i]) as f64 / n).collect()
         };
+        let step = self.step.max(1) as f64;
+        let per_s = |value: &dyn Fn(&Sum) -> u64| {
+            column(value).into_iter().map(|sum| sum / step).collect::<Vec<f64>>()
+        };
         let used = |at: usize| self.rows.iter().any(|row| row[i].stocks[at][1] > 0);
         let stocks = StockName::ALL.iter().enumerate().filter(|(at, _)| used(*at)).map(|(at, &name)| {
             let limit = self.limit(name, i, settings);
-            let [level, inflow, outflow] = [0, 1, 2].map(|part| column(&|sum| sum.stocks[at][part]));
+            let level = column(&|sum| sum.stocks[at][0]);
+            let [inflow, outflow] = [1, 2].map(|part| per_s(&|sum| sum.stocks[at][part]));
             (name.name().to_owned(), StockSeries { level, inflow, outflow, limit })
         });
         let happened = |at: usize| self.rows.iter().any(|row| row[i].flows[at] > 0);
@@ -170,7 +180,7 @@ impl Series {
         let open = self.rows.iter().map(|row| f64::from(row[i].open) / n);
         ServiceSeries {
             stocks: stocks.collect(),
-            flows: flows.map(|(at, flow)| (flow.name().to_owned(), column(&|sum| sum.flows[at]))).collect(),
+            flows: flows.map(|(at, flow)| (flow.name().to_owned(), per_s(&|sum| sum.flows[at]))).collect(),
             breaker_open: if self.rows.iter().any(|row| row[i].open > 0) {
                 open.collect()
             } else {

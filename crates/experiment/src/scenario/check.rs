@@ -16,12 +16,14 @@ use crate::loops::{Phase, nudges};
 use crate::plan::REFERENCE;
 use crate::scenario::levers::{Kill, Lever, Restart};
 use crate::scenario::triggers::Does;
-use crate::scenario::{Kind, Mode, Reference, Scenario, autoscalers, loops};
+use crate::scenario::{Kind, Mode, Reference, Scenario, autoscalers, loops, team};
 
 /// The most services of one stack: the event log numbers them in one byte.
 pub const MAX_SERVICES: usize = 100;
 /// The most calls that one user may cause, retries not counted. Services that call several others multiply.
 pub const MAX_CALLS: u64 = 10_000;
+/// The most samples of one arm and seed: as many as 31 days have seconds.
+pub const MAX_SAMPLES: usize = 31 * 86_400;
 /// The most users of one arm and seed: beyond it nobody would wait for the end.
 pub const MAX_ARRIVALS: f64 = 1e8;
 
@@ -48,10 +50,14 @@ pub fn check_in(scenario: &Scenario, document: &Document) -> Problems {
     }
     if services_are_right {
         autoscalers::check(&scenario.autoscalers, &scenario.services, &mut problems);
+        if let Some(team) = &scenario.team {
+            team::check(team, &scenario.services, &mut problems);
+        }
         if let Some(reference) = &scenario.reference {
             is_set(scenario, reference, document, &mut problems);
         }
     }
+    sampling(scenario, &mut problems);
     cost(scenario, &mut problems);
     all_levers(scenario, &mut problems);
     loops::check(scenario, services_are_right, &mut problems);
@@ -95,6 +101,9 @@ fn services(scenario: &Scenario, problems: &mut Problems) {
         }
         if name == autoscalers::PREFIX {
             problems.at_key(&root.join(name), "paths that begin like this are those of autoscalers");
+        }
+        if name == team::PREFIX {
+            problems.at_key(&root.join(name), "paths that begin like this are those of a team");
         }
         for wrong in service.check() {
             problems.at_value(&below(root.join(name), &wrong.path), wrong.message);
@@ -161,7 +170,14 @@ fn load(scenario: &Scenario, problems: &mut Problems) {
     if base == Some(0.0) && !changes.is_empty() && changes.iter().all(|change| change.to.0 == 0.0) {
         problems.at_value(&root.join("changes"), "nobody would ever arrive");
     }
-    let arrivals = base.unwrap_or(0.0) * scenario.duration.secs_f64();
+    for (i, group) in scenario.load.listed().unwrap_or_default().iter().enumerate() {
+        if group.at >= scenario.duration {
+            let message = format!("is at {}, when the run of {} is over", group.at, scenario.duration);
+            problems.at_value(&root.join("arrivals").join("listed").join(i).join("at"), message);
+        }
+    }
+    let listed = scenario.load.listed().map(|groups| groups.iter().map(|group| f64::from(group.count)).sum());
+    let arrivals = listed.unwrap_or_else(|| base.unwrap_or(0.0) * scenario.duration.secs_f64());
     if arrivals > MAX_ARRIVALS {
         let message = format!("about {arrivals:e} users would arrive; at most {MAX_ARRIVALS:e} can be run");
         problems.at_value(&root.join("arrivals"), message);
@@ -178,8 +194,12 @@ fn times(scenario: &Scenario, problems: &mut Problems) {
     if scenario.duration.secs_f64() < 1.0 {
         problems.at_value(&root.join("duration"), "a run lasts at least 1s");
     }
-    if scenario.duration.secs_f64() > 31.0 * 86_400.0 {
-        problems.at_value(&root.join("duration"), "a run lasts at most 31d");
+    if scenario.samples() > MAX_SAMPLES {
+        let message = match scenario.step_s() {
+            1 => "a run lasts at most 31d",
+            _ => "a run has at most 2678400 samples: make `sampling` longer",
+        };
+        problems.at_value(&root.join("duration"), message);
     }
     if scenario.slo.latency.0.is_zero() {
         problems.at_value(&place(["slo", "latency"]), "every answer takes some time: an SLO is above 0s");
@@ -259,7 +279,7 @@ fn does(scenario: &Scenario, does: &Does, place: &Path, service: Option<&str>, p
     }
     let Some(service) = service else {
         if scenario.load.base_rate().is_none() {
-            problems.at_key(&place, "a closed loop has no rate that could spike");
+            problems.at_key(&place, "these arrivals have no rate that could spike");
         }
         return;
     };
@@ -359,11 +379,12 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
     let steps = std::iter::once((at.join("set"), &lever.set, acts)).chain(later);
     let mut now = scenario.services.clone();
     let mut controllers = scenario.autoscalers.clone();
+    let mut team = scenario.team.clone();
     let mut all_right = true;
     for (place, set, acts) in steps {
         let before = now.clone();
-        let controllers_before = controllers.clone();
-        if let Err(wrong) = knobs::set_all_of(&mut now, &mut controllers, set, document, &place) {
+        let others_before = (controllers.clone(), team.clone());
+        if let Err(wrong) = knobs::set_all_of(&mut now, &mut controllers, &mut team, set, document, &place) {
             problems.extend(wrong);
             all_right = false;
         }
@@ -376,9 +397,13 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
             }
         }
         // Only of a step that does nothing at all: a change may spell out what is so already.
-        if all_right && !acts && now == before && controllers == controllers_before {
+        if all_right
+            && !acts
+            && now == before
+            && (&controllers, &team) == (&others_before.0, &others_before.1)
+        {
             for path in set.keys() {
-                let is = knobs::show(&now, &controllers, path);
+                let is = knobs::show(&now, &controllers, team.as_ref(), path);
                 let message = format!("this changes nothing: it is {is} already");
                 problems.at_value(&place.join(path), message);
             }
@@ -390,10 +415,36 @@ fn changes(scenario: &Scenario, lever: &Lever, at: &Path, document: &Document, p
 fn is_set(scenario: &Scenario, reference: &Reference, document: &Document, problems: &mut Problems) {
     let place = place(["reference", "set"]);
     let (mut services, mut controllers) = (scenario.services.clone(), scenario.autoscalers.clone());
-    if let Err(wrong) = knobs::set_all_of(&mut services, &mut controllers, &reference.set, document, &place) {
+    let (mut team, set) = (scenario.team.clone(), &reference.set);
+    if let Err(wrong) = knobs::set_all_of(&mut services, &mut controllers, &mut team, set, document, &place) {
         problems.extend(wrong);
-    } else if services == scenario.services && controllers == scenario.autoscalers {
+    } else if services == scenario.services && controllers == scenario.autoscalers && team == scenario.team {
         problems.at_value(&place, "this changes nothing: the reference is the control");
+    }
+}
+
+/// What a scenario may say whose samples are longer than a second.
+fn sampling(scenario: &Scenario, problems: &mut Problems) {
+    let (step, at) = (scenario.sampling.0, place(["sampling"]));
+    if step.is_zero() || step.subsec_nanos() != 0 {
+        problems.at_value(&at, "a sample is at least 1s, and whole seconds");
+        return;
+    }
+    if step.as_secs() == 1 {
+        return;
+    }
+    let needs_seconds =
+        [("timeline", !scenario.timeline.is_empty()), ("variables", !scenario.variables.is_empty())];
+    for (field, _) in needs_seconds.iter().filter(|(_, is)| *is) {
+        problems.at_key(&place([field]), "this is measured second by second: `sampling` has to be 1s");
+    }
+    let times =
+        [("duration", Some(scenario.duration)), ("pull", scenario.pull), ("settling", scenario.settling)];
+    for (field, time) in times.iter().filter_map(|(field, time)| Some((*field, (*time)?))) {
+        if !time.0.as_nanos().is_multiple_of(step.as_nanos()) {
+            let message = format!("is not at the end of a sample: they are {} long", scenario.sampling);
+            problems.at_value(&place([field]), message);
+        }
     }
 }
 
@@ -585,6 +636,9 @@ fn span(scenario: &Scenario, measure: &Measure, place: &Path, problems: &mut Pro
     for (field, at) in [("from", from), ("to", to)] {
         if at.0.subsec_nanos() != 0 {
             problems.at_value(&place.join(field), "stocks and flows are read at whole seconds");
+        } else if !at.0.as_secs().is_multiple_of(scenario.step_s() as u64) {
+            let message = format!("stocks and flows are read every {}", scenario.sampling);
+            problems.at_value(&place.join(field), message);
         }
     }
     if from >= to {

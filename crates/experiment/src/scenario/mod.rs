@@ -10,6 +10,7 @@ pub mod overrides;
 pub mod paths;
 pub mod read;
 pub mod schema;
+pub mod team;
 pub mod triggers;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use triggers::Trigger;
 
 use crate::claims::ClaimBody;
 use crate::scenario::autoscalers::Autoscalers;
+use crate::scenario::team::Team;
 
 /// One incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +57,13 @@ pub struct Scenario {
     /// Controllers of numbers of replicas, by name. None if absent.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub autoscalers: Autoscalers,
+    /// Who changes the services and keeps them running, over days. Nobody if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Team>,
+    /// How long a sample of the series is, such as 10m, for scenarios of days: everything that is said per second is
+    /// its mean over a sample then. In whole seconds; 1s if absent.
+    #[serde(default = "second", skip_serializing_if = "is_second")]
+    pub sampling: Dur,
     /// What happens to them. Nothing if absent.
     #[serde(default)]
     pub timeline: Vec<Trigger>,
@@ -125,12 +134,16 @@ pub enum CostOf {
     DirectionChangesPerHour,
     /// Replicas of a service times the seconds for which they were there, ready or not.
     ReplicaSeconds,
+    /// Seconds from the first arrival to the last answer: how long it takes until all is done. Of the whole run.
+    DrainTime,
+    /// How often per week users began to be served badly: bins of users that are not healthy, after one that is.
+    IncidentsPerWeek,
 }
 
 impl CostOf {
     /// Whether it is one of a service.
     pub fn needs_service(self) -> bool {
-        self != CostOf::HarmShare
+        !matches!(self, CostOf::HarmShare | CostOf::DrainTime | CostOf::IncidentsPerWeek)
     }
 
     /// As written.
@@ -139,6 +152,8 @@ impl CostOf {
             CostOf::HarmShare => "harm_share",
             CostOf::DirectionChangesPerHour => "direction_changes_per_hour",
             CostOf::ReplicaSeconds => "replica_seconds",
+            CostOf::DrainTime => "drain_time",
+            CostOf::IncidentsPerWeek => "incidents_per_week",
         }
     }
 }
@@ -182,6 +197,13 @@ pub struct Slo {
     pub patient: Option<Dur>,
 }
 
+fn second() -> Dur {
+    Dur(Duration::from_secs(1))
+}
+fn is_second(sampling: &Dur) -> bool {
+    *sampling == second()
+}
+
 impl Scenario {
     /// The first trigger's start and the last one's end, if there are triggers; the end is absent if one of
     /// them does not end.
@@ -202,10 +224,20 @@ impl Scenario {
         self.load.classes.keys().cloned().collect()
     }
 
-    /// Width of the bins by which good shares are judged, in whole seconds: at least 5 s and 200 arrivals.
+    /// How many seconds a sample of the series is.
+    pub fn step_s(&self) -> usize {
+        (self.sampling.0.as_secs() as usize).max(1)
+    }
+
+    /// How many samples the series of the run has.
+    pub fn samples(&self) -> usize {
+        (self.duration.secs_f64() / self.step_s() as f64).ceil() as usize
+    }
+
+    /// Width of the bins by which good shares are judged, in seconds: whole samples, at least 5 s and 200 arrivals.
     pub fn bin_s(&self) -> usize {
         let arrivals =
             self.load.mean_rate(self.duration.0).filter(|&rate| rate > 0.0).map_or(0.0, |rate| 200.0 / rate);
-        (arrivals.ceil() as usize).max(5)
+        (arrivals.ceil() as usize).max(5).next_multiple_of(self.step_s())
     }
 }

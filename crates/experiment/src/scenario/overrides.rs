@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::document::{Document, Problem, Problems, suggest};
 use crate::scenario::read::Checked;
 use crate::scenario::schema::{formats, schema};
-use crate::scenario::{Scenario, autoscalers, check, knobs, paths};
+use crate::scenario::{Scenario, autoscalers, check, knobs, paths, team};
 
 /// Applies `PATH=VALUE`. The result has to be checked again.
 ///
@@ -19,9 +19,10 @@ pub fn apply(scenario: &mut Scenario, assignment: &str) -> Result<(), String> {
     if scenario.services.contains_key(first) {
         return paths::set(&mut scenario.services, path, &value).map(drop);
     }
-    if autoscalers::is_path(path) {
+    if autoscalers::is_path(path) || team::is_path(path) {
         let changes = [(path.to_owned(), value)].into();
-        let changed = knobs::set_all(&mut scenario.services, &mut scenario.autoscalers, &changes);
+        let Scenario { services, autoscalers, team, .. } = scenario;
+        let changed = knobs::set_all(services, autoscalers, team, &changes);
         return changed
             .map(drop)
             .map_err(|problems| problems.iter().map(|it| it.message.clone()).collect::<Vec<_>>().join("; "));

@@ -99,13 +99,15 @@ fn policies_apart(mut problems: Problems) -> Problems {
 }
 
 /// The parts of a scenario in which every number is somebody's decision.
-pub(crate) const DECIDED: [&str; 10] = [
+pub(crate) const DECIDED: [&str; 12] = [
     "slo",
     "duration",
     "pull",
     "load",
     "services",
     "autoscalers",
+    "team",
+    "sampling",
     "reference",
     "settling",
     "timeline",

@@ -58,6 +58,8 @@ fn seed(judged: Judged) -> SeedOutcome {
         services: Vec::new(),
         peaks: Vec::new(),
         first_flows: Vec::new(),
+        incidents_per_week: 0.0,
+        drain_time_s: 0.0,
     }
 }
 

@@ -56,6 +56,33 @@ const fn about(stock: StockName) -> (&'static str, &'static str) {
         S::CacheFilling => {
             ("Cache fills", "What the cache has asked of the service behind it, and waits for.")
         }
+        S::FeatureBacklog => {
+            ("Feature backlog", "Its outflow is velocity; a rollback brings work back into it.")
+        }
+        S::Undeployed => (
+            "Changes not deployed",
+            "All of them are the next version: the more there are, the likelier it is bad.",
+        ),
+        S::TechnicalDebt => {
+            ("Technical debt", "Makes changes riskier and work slower; only refactoring takes it out.")
+        }
+        S::BadVersions => (
+            "Bad versions",
+            "How long one stays is the time to repair; what enters is the rate of incidents.",
+        ),
+        S::Incidents => {
+            ("Incidents", "Paged and not over: beside the bad versions, what nobody has noticed yet.")
+        }
+        S::Fatigue => {
+            ("On-call fatigue", "Pages at night fill it, rest empties it; it makes everything take longer.")
+        }
+        S::ErrorBudget => (
+            "Error budget",
+            "Users without a good answer take from it; what was spent comes back after a window.",
+        ),
+        S::BudgetOverspent => {
+            ("Error budget, overspent", "What has to come back before there is a budget again.")
+        }
     }
 }
 
@@ -103,9 +130,12 @@ fn fullest(arms: Arms, whose: &str) -> Panel {
         let mean = level(*stock).of(arms).mean(&["arm", "service"]);
         format!(r#"label_replace({mean}, "stock", "{}", "", "")"#, about(*stock).0)
     };
-    // Replicas and entries of a cache are no load.
+    // Replicas, entries of a cache and what a team keeps are no load.
     let no_load = [StockName::Ready, StockName::Starting, StockName::CacheEntries];
-    let held = StockName::ALL.iter().filter(|stock| !no_load.contains(stock));
+    let is_load = |stock: &&StockName| {
+        !no_load.contains(stock) && (**stock as usize) < StockName::FeatureBacklog as usize
+    };
+    let held = StockName::ALL.iter().filter(is_load);
     let union = held.map(named).collect::<Vec<_>>().join(" or ");
     let words = format!(
         "The stocks of the {whose} that hold most, of all services, as means over what is on the screen. One that is in \

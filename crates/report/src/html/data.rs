@@ -16,7 +16,7 @@ pub(super) fn json(story: &Story) -> String {
     let step = seconds.div_ceil(MOST_POINTS).max(1);
     let treatments: Vec<&Arm> = story.result.arms.iter().filter(|arm| arm.lever.is_some()).collect();
     let data = Data {
-        step,
+        step: step * story.sample_s,
         seconds: story.result.windows_s.end,
         slo_ms: story.slo_s * 1000.0,
         pull: story.result.windows_s.pull,

@@ -508,6 +508,7 @@ pub fn story() -> Story {
             .into(),
         load: "100 arrivals/s".into(),
         slo_s: 3.0,
+        sample_s: 1,
         triggers: vec![TriggerBand {
             name: "slow-queries".into(),
             does: "queries of db take 10 times as long".into(),
