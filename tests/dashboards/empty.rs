@@ -88,6 +88,7 @@ pub const LIVE: &[MayBeEmpty] = &[
         ],
         CACHE,
     ),
+    mechanism(&["Not accepted yet", "Dropped at the accept queue", "Sent again", "Accepted"], LISTENS),
     mechanism(&["Hedges sent", "Hedges that won", "Hedges denied"], "no hedges"),
     mechanism(
         &["Replicas starting", "Scaled up", "Scaled down", "Turned round", "Processors used"],
@@ -100,6 +101,7 @@ pub const LIVE: &[MayBeEmpty] = &[
     stock(&["Waiting for a connection"], CONNECTIONS),
     stock(&["Replicas starting"], PROCESSES),
     stock(&["Cache entries", "Cache fills"], CACHE),
+    stock(&["Accept queue"], LISTENS),
     MayBeEmpty {
         file: "incident.json",
         panels: &["Score card"],
@@ -142,6 +144,9 @@ const fn markers(file: &'static str) -> MayBeEmpty {
 
 /// Why nothing is looked up.
 const CACHE: &str = "no cache";
+
+/// Why no connection waits.
+const LISTENS: &str = "no service says how it listens";
 
 /// Why nobody waits for a connection.
 const CONNECTIONS: &str = "as many connections as workers, so that nobody waits for one";

@@ -109,6 +109,13 @@ fn tell_health(health: &Health) {
         "  idle timer {:.2} ms late (p99), arms at most {lag:.2} ms{cpu}",
         health.probe_p99_ms
     ));
+    if let Some(dropped) = health.dropped.filter(|dropped| dropped.listen_drops > 0) {
+        screen::note(&format!(
+            "  the kernel dropped packets that were to open connections: ListenOverflows +{}, ListenDrops +{}, in this \
+             network namespace, all arms and everybody else in it; listen_drops of a service are its own",
+            dropped.listen_overflows, dropped.listen_drops
+        ));
+    }
 }
 
 /// Loops are measured without being asked where it makes the run at most this much longer.

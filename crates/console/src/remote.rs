@@ -157,12 +157,16 @@ impl Controls for RemoteStack {
             let port = self.port(service)?;
             let about = port.get("/").await.map_err(sentence)?;
             let mut settings = port.get("/settings").await.map_err(sentence)?;
-            let wrong = about["wrong_accounts"].as_array().into_iter().flatten();
+            let words = |what: &str| -> Vec<String> {
+                let all = about[what].as_array().into_iter().flatten();
+                all.filter_map(|it| it.as_str().map(clean)).collect()
+            };
             Ok(About {
                 scenario_sha256: about["scenario_sha256"].as_str().unwrap_or_default().to_owned(),
                 settings: settings.get_mut(service).map(Value::take).unwrap_or_default(),
-                wrong_accounts: wrong.filter_map(|it| it.as_str().map(clean)).collect(),
+                wrong_accounts: words("wrong_accounts"),
                 machine_faults: about["machine_faults"].as_u64().unwrap_or(0),
+                not_as_said: words("not_as_said"),
             })
         })
     }

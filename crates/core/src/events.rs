@@ -46,6 +46,8 @@ pub enum EventKind {
     Ready = 15,
     /// A user who was due stayed away. a: arrival; b: 0.
     Away = 16,
+    /// A packet that was to open a connection found no place in the accept queue. a: path; b: connections in it.
+    SynDropped = 17,
 }
 
 /// Bytes of a log that are kept: about 1.2 million entries, eight minutes of a storm with 1,000 attempts per
@@ -56,9 +58,9 @@ impl EventKind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<EventKind> {
         use EventKind::*;
-        const ALL: [EventKind; 16] = [
+        const ALL: [EventKind; 17] = [
             Arrival, Resolved, Arrived, Rejected, Started, Ended, Left, Setting, Trigger, Breaker, Restart,
-            Cut, Kill, Scaled, Ready, Away,
+            Cut, Kill, Scaled, Ready, Away, SynDropped,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

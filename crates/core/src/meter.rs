@@ -81,6 +81,9 @@ catalogue! {
         CacheRefreshes = "cache_refreshes": "Fills begun in the background: before an entry was due, or behind a stale answer.";
         CacheFillFailures = "cache_fill_failures": "Fills that brought nothing to store: an error, or a fallback.";
         CacheEvictions = "cache_evictions": "Entries that went to make room.";
+        Accepted = "accepted": "Connections that a service that says how it listens took out of its accept queue, those whose caller had left included.";
+        ListenDrops = "listen_drops": "Packets that were to open a connection and found no place in the accept queue, retransmissions included (the kernel's ListenDrops).";
+        SynRetransmissions = "syn_retransmissions": "Packets that were to open a connection and were sent again, for want of an answer to the one before.";
     }
 }
 
@@ -110,6 +113,7 @@ catalogue! {
         Fatigue = "on_call_fatigue": "Pages outside of working hours from which those on call have not rested yet.";
         ErrorBudget = "error_budget": "Users who may still go without a good answer.";
         BudgetOverspent = "error_budget_overspent": "Users without a good answer beyond the error budget.";
+        AcceptQueue = "accept_queue": "Connections that the kernel has completed and the service has not accepted yet.";
     }
 }
 

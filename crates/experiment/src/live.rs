@@ -193,6 +193,7 @@ impl Desk {
             "changed": changed,
             "triggers": triggers.collect::<Vec<_>>(),
             "machine_faults": self.process.machine_faults(),
+            "not_as_said": self.process.not_as_said(),
             "wrong_accounts": audit(&self.process.stack()),
         })
     }

@@ -96,6 +96,9 @@ fn without_effect(
                 seconds.iter().map(|s| f64::from(s.arrivals)).sum::<f64>() / seconds.len().max(1) as f64
             };
             let ratio = rate(from, to) / rate(0.0, from).max(f64::MIN_POSITIVE);
+            // Arrivals are known by the second: of a spike shorter than that, its second has so much.
+            let covered = (to - from) / (to.ceil() - from.floor());
+            let times = 1.0 + (times - 1.0) * covered;
             let expected = if times > 1.0 { ratio >= times } else { ratio <= times };
             (!expected).then(|| format!("arrivals were {ratio:.2} times those of before"))
         }

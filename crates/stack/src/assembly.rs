@@ -7,7 +7,7 @@
 //!    throttle, breaker, attempt timeout, pool, query timeout;
 //! 4. the end of the chain, [`Send`]: what leaves the service, counted;
 //! 5. [`ServiceNode`]: which replica is next;
-//! 6. the wire: [`Door`] in memory, or HTTP over TCP to the same door;
+//! 6. the wire: [`InMemory`], or HTTP over TCP, to the same door;
 //! 7. the next service's door, and so on to a service that calls nobody; then all the way back.
 
 use std::collections::BTreeMap;
@@ -24,9 +24,11 @@ use pumphandle_core::{Answering, Call, CallError, Live, Service, World};
 use pumphandle_policy::{Next, Policies, Policy, Surroundings, deadline, shelf};
 
 use crate::disturbance::Disturbance;
+use crate::listen::Listen;
 use crate::replica::{Door, Replica, Shared};
 use crate::service::{Chosen, Line, Seen, ServiceNode};
 use crate::settings::{ServiceSettings, StackSettings, callees_first};
+use crate::wire::memory::InMemory;
 
 /// Where a service's calls go.
 #[derive(Clone)]
@@ -118,7 +120,7 @@ impl Stack {
     ///
     /// If the settings were not checked: an unknown callee, a circle of calls, no service at all.
     pub fn start(world: Arc<World>, settings: &StackSettings) -> Stack {
-        Stack::start_on(world, settings, Arc::new(|replica| Arc::new(Door(replica))))
+        Stack::start_on(world, settings, Arc::new(|replica| Arc::new(InMemory(replica))))
     }
 
     /// Builds and starts the services, connected by `wiring`.
@@ -155,6 +157,7 @@ impl Stack {
         meter: Arc<Meter>,
         lines: &IndexMap<String, Line>,
     ) -> Stack {
+        // What comes has come over a wire already.
         let wiring: Wiring = Arc::new(|replica| Arc::new(Door(replica)));
         let there = |(name, line): (&String, &Line)| (name.clone(), Callee::There(Arc::clone(line)));
         let callees: IndexMap<String, Callee> = lines.iter().map(there).collect();
@@ -223,6 +226,15 @@ impl Stack {
     /// If there is no such service.
     pub fn requested_cpu(&self, service: &str) -> Option<f64> {
         self.nodes[service].shared.settings.snapshot().cpu.map(|cpu| cpu.requested)
+    }
+
+    /// How a service says that it takes connections.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn listens(&self, service: &str) -> Option<Listen> {
+        self.nodes[service].shared.settings.snapshot().listen
     }
 
     /// The replicas of a service, as a controller sees them.

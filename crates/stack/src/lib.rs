@@ -3,7 +3,7 @@
 //!
 //! # Layout, in reading order
 //!
-//! * [`settings`]: what can be said of a service
+//! * [`settings`]: what can be said of a service; [`listen`]: of how it takes connections
 //! * [`assembly`]: from settings to running services; **a call's way is written there**
 //! * [`process`]: one service in a process of its own
 //! * [`service`]: replicas of one service, and who is next
@@ -17,6 +17,7 @@
 pub mod assembly;
 pub mod cache;
 pub mod disturbance;
+pub mod listen;
 pub mod process;
 pub mod processor;
 pub mod replica;

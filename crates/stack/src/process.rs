@@ -15,9 +15,10 @@ use pumphandle_core::{Answering, Call, Service, World};
 use tokio::net::TcpListener;
 
 use crate::Stack;
+use crate::listen::Listen;
 use crate::service::Line;
 use crate::settings::StackSettings;
-use crate::wire::tcp::Tcp;
+use crate::wire::tcp::{Listens, Tcp};
 
 /// See the module.
 pub struct Process {
@@ -75,7 +76,8 @@ impl Process {
 
     /// Answers the calls of whoever connects to `listener`, until the runtime ends.
     pub fn listen(self: &Arc<Process>, listener: TcpListener) {
-        self.tcp.serve(listener, Arc::clone(self) as Arc<dyn Service>);
+        let door = Arc::clone(self) as Arc<dyn Service>;
+        self.tcp.serve(listener, door, Some(Arc::clone(self) as Arc<dyn Listens>));
     }
 
     /// The service's name.
@@ -114,9 +116,24 @@ impl Process {
         self.stack.swap(Arc::new(new)).retire();
     }
 
+    /// What about its connections was not as the settings say, in words.
+    pub fn not_as_said(&self) -> Vec<String> {
+        self.tcp.not_as_said()
+    }
+
     /// How often the machine had no socket to give.
     pub fn machine_faults(&self) -> u64 {
         self.tcp.machine_faults()
+    }
+}
+
+impl Listens for Process {
+    fn listens(&self) -> Option<Listen> {
+        self.stack.load().listens(&self.service)
+    }
+
+    fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 }
 

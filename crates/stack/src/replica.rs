@@ -29,9 +29,11 @@ use crate::assembly::Edge;
 use crate::cache::fills::{Leading, Turn};
 use crate::cache::{Cache, CacheState, Look};
 use crate::disturbance::Disturbance;
+use crate::listen::Listen;
 use crate::processor::Processor;
 use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
+use crate::wire::memory::Connections;
 
 /// What the replicas of one service share.
 pub struct Shared {
@@ -69,6 +71,8 @@ pub struct Replica {
     processor: Arc<Processor>,
     edges: Vec<Edge>,
     cache: Arc<CacheState>,
+    /// Of callers in memory; over TCP they are the kernel's.
+    connections: Arc<Connections>,
     lives: Lives,
     quota: Quota,
     rate: Limiter,
@@ -88,12 +92,14 @@ impl Replica {
         let processor = Processor::start(key);
         let (world, meter) = (Arc::clone(&shared.world), Arc::clone(&shared.meter));
         let cache = CacheState::new(Arc::clone(&world), Arc::clone(&meter), key);
+        let connections = Connections::new(Arc::clone(&world), Arc::clone(&meter), shared.number);
         let replica = Replica {
             shared,
             workers: Gate::new(Rules::default()),
             processor,
             edges,
             cache,
+            connections,
             lives: Lives::default(),
             quota: Quota::default(),
             rate: Limiter::default(),
@@ -125,9 +131,25 @@ impl Replica {
         self.concurrency.changed(settings.door_concurrency_limit.as_ref());
         self.processor.set_speed(settings.contention, disturbance.slow, settings.computing());
         self.cache.changed(settings.cache.as_ref());
+        self.connections.changed(settings.listen);
         for edge in &self.edges {
             edge.changed(&settings.with);
         }
+    }
+
+    /// How its service says that it takes connections.
+    pub fn listens(&self) -> Option<Listen> {
+        self.shared.settings.snapshot().listen
+    }
+
+    /// What its service is measured by.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.shared.meter
+    }
+
+    /// Its connections in virtual time.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// Fills its cache, if it has one that is warm at the start.

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
+use crate::listen::Listen;
 use crate::processor::Contention;
 use crate::service::Balance;
 use crate::service_time::ServiceTime;
@@ -42,6 +43,9 @@ pub struct ServiceSettings {
     /// Processors: what a replica asks for, and how much of its own work is computing. Not counted if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
+    /// How connections come in: the kernel's queue of them, and who accepts them. They cost nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Listen>,
     /// Calls handled at a time by one replica; without a limit if absent. A worker that waits for another
     /// service is occupied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +116,7 @@ impl Default for ServiceSettings {
             balance: Balance::default(),
             start_up: Dur::default(),
             cpu: None,
+            listen: None,
             workers: None,
             queue: Queue::default(),
             service_time: None,
@@ -147,6 +152,7 @@ impl std::fmt::Debug for ServiceSettings {
             balance,
             start_up,
             cpu,
+            listen,
             workers,
             queue,
             service_time,
@@ -177,6 +183,9 @@ impl std::fmt::Debug for ServiceSettings {
         }
         if cpu.is_some() {
             all.field("cpu", cpu);
+        }
+        if listen.is_some() {
+            all.field("listen", listen);
         }
         if !service_time_of.is_empty() {
             all.field("service_time_of", service_time_of);
@@ -299,11 +308,12 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 22] = [
+    pub const FIELDS: [&'static str; 23] = [
         "replicas",
         "balance",
         "start_up",
         "cpu",
+        "listen",
         "workers",
         "queue",
         "service_time",
@@ -390,6 +400,9 @@ impl ServiceSettings {
                 wrong.push(Wrong::at("cpu", "it has no service_time: there is nothing to compute"));
             }
         }
+        if let Some(listen) = &self.listen {
+            wrong.extend(under("listen", listen.check()));
+        }
         wrong.extend(self.check_routes());
         for (name, value) in [("alpha", self.contention.alpha), ("beta", self.contention.beta)] {
             if !(0.0..=10.0).contains(&value) {
@@ -443,10 +456,17 @@ impl ServiceSettings {
     }
 }
 
+/// Why the first service has no accept queue.
+pub const FIRST_DOES_NOT_LISTEN: &str =
+    "users are handed to the first service without a connection: a service that is called listens";
+
 /// What is wrong between services: unknown names, cycles, services that nobody reaches. Paths are
 /// `service.calls`.
 pub fn check_graph(services: &StackSettings) -> Vec<Wrong> {
     let mut wrong = Vec::new();
+    if let Some((name, _)) = services.first().filter(|(_, first)| first.listen.is_some()) {
+        wrong.push(Wrong::at(format!("{name}.listen"), FIRST_DOES_NOT_LISTEN));
+    }
     for (name, service) in services {
         let places = service.calls.places("calls").chain(service.standby.places("standby"));
         for (place, callee) in places {

@@ -4,6 +4,7 @@
 //! Twins share a machine all the same. So an idle timer is watched throughout, and a run on a machine that
 //! was too busy to be believed is not tested.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use pumphandle_load::driver::{Target, open_loop_from_thread};
 use pumphandle_load::plan::Arrivals;
 use pumphandle_stack::Stack;
 use pumphandle_stack::wire::tcp::Tcp;
+use pumphandle_stack::wire::tcp::kernel::{self, Namespace};
 
 use crate::board::{self, Board, Phase};
 use crate::plan::{ArmPlan, spikes};
@@ -43,6 +45,11 @@ pub struct Health {
     pub cpu: Option<f64>,
     /// Sockets that the machine could not give.
     pub faults: u64,
+    /// What was not as services say of their connections, in words.
+    pub not_as_said: Vec<String>,
+    /// What the kernel dropped of connections during the run: in the whole network namespace, of all arms and of
+    /// whoever else is in it. None where the system does not tell.
+    pub dropped: Option<Namespace>,
 }
 
 impl Health {
@@ -72,6 +79,7 @@ impl Health {
         if let Some(cpu) = self.cpu.filter(|cpu| *cpu > CPU_SHARE) {
             reasons.push(format!("the machine was too busy: {:.0} % of its processors", cpu * 100.0));
         }
+        reasons.extend(self.not_as_said.iter().cloned());
         if self.faults > 0 {
             reasons.push(format!("the machine had no socket to give, {} times", self.faults));
         }
@@ -131,7 +139,9 @@ pub fn run_side_by_side(
         }
         threads.into_iter().map(|thread| thread.join().expect("an arm panicked")).collect()
     });
-    let health = watch.end(&runs, wires.iter().map(|wire| wire.machine_faults()).sum());
+    let mut health = watch.end(&runs, wires.iter().map(|wire| wire.machine_faults()).sum());
+    let not_as_said: BTreeSet<String> = wires.iter().flat_map(|wire| wire.not_as_said()).collect();
+    health.not_as_said = not_as_said.into_iter().collect();
     if let Some(board) = board {
         board.rest(Phase::Ended);
     }
@@ -146,6 +156,7 @@ pub(super) struct Watch {
     over: Arc<AtomicBool>,
     probe: std::thread::JoinHandle<Histogram<u64>>,
     cpu_before: Option<(u64, u64)>,
+    dropped_before: Option<Namespace>,
 }
 
 impl Watch {
@@ -156,7 +167,7 @@ impl Watch {
             let over = Arc::clone(&over);
             move || probe(&over, origin, board.as_deref())
         });
-        Watch { over, probe, cpu_before: cpu_times() }
+        Watch { over, probe, cpu_before: cpu_times(), dropped_before: kernel::namespace() }
     }
 
     /// How the machine did while it made `runs`; `faults` times it had no socket to give.
@@ -169,6 +180,8 @@ impl Watch {
             lag_p99_ms: runs.iter().map(|run| ms(&run.tally.lag)).collect(),
             cpu: cpu_share(self.cpu_before, cpu_times()),
             faults,
+            not_as_said: Vec::new(),
+            dropped: kernel::namespace().zip(self.dropped_before).map(|(after, before)| after.since(&before)),
         }
     }
 }

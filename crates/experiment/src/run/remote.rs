@@ -66,6 +66,8 @@ pub struct About {
     pub wrong_accounts: Vec<String>,
     /// How often its machine had no socket to give.
     pub machine_faults: u64,
+    /// What was not as its settings say, in words.
+    pub not_as_said: Vec<String>,
 }
 
 /// Something under way; an error is a sentence.
@@ -342,6 +344,9 @@ async fn last_words(scenario: &Scenario, hand: &Hand) -> (Vec<String>, u64) {
                 }
                 wrong.extend(about.wrong_accounts);
                 faults += about.machine_faults;
+                for sentence in about.not_as_said {
+                    hand.troubles.note(format!("{service}: {sentence}"));
+                }
             }
             Err(sentence) => hand.troubles.note(format!("{service} had no last words: {sentence}")),
         }

@@ -4,6 +4,7 @@
 
 use indexmap::IndexMap;
 use pumphandle_policy::{Policies, Wrong};
+use pumphandle_stack::settings::FIRST_DOES_NOT_LISTEN;
 use pumphandle_stack::{ServiceSettings, StackSettings};
 use serde_json::{Map, Value};
 
@@ -72,6 +73,12 @@ pub fn set_all_of(
     problems.into_result()?;
     let mut problems = Problems::new();
     let changed = publishable(trees, changes, place, &mut problems);
+    for (name, settings) in &changed {
+        if settings.listen.is_some() && services.get_index_of(name) == Some(0) {
+            let message = FIRST_DOES_NOT_LISTEN.to_owned();
+            at_nearest(&format!("{name}.listen"), message, changes, place, &mut problems);
+        }
+    }
     problems.into_result()?;
     let names = changed.iter().map(|(name, _)| name.clone()).collect();
     services.extend(changed);

@@ -17,7 +17,7 @@ users are hurt prevents, one that acts afterwards can only end. And for what it 
 
 /// See the module.
 pub(super) fn board() -> Board {
-    let about = "Breakers, retry budgets, pools, caches, limits, hedges, replicas: when each acts, and what it refuses.";
+    let about = "Breakers, retry budgets, pools, caches, accept queues, limits, hedges, replicas: when each acts, and what it refuses.";
     Board::new("mechanisms", "Pumphandle 3: mechanisms", about)
         .with(vec![
             Panel::text("How to read this", "What you see here, and what to look for.", HEAD).size(24, 5),
@@ -26,6 +26,7 @@ pub(super) fn board() -> Board {
         .section("Retries and their budget", retries())
         .section("Connection pool", pool())
         .section("Cache", cache())
+        .section("Connections: the kernel's accept queue", connections())
         .section("Replicas and their autoscaler", scaling())
         .folded("Queues, limits and bulkheads", None, room())
         .folded("Time limits, and callers that left", None, patience())
@@ -247,6 +248,32 @@ fn cache() -> Vec<Panel> {
             Flow::CacheEvictions,
             "Look for entries that go before they are due: the cache is too small.",
         ),
+    ]
+}
+
+fn connections() -> Vec<Panel> {
+    let quarter = |panel: Panel| panel.size(6, 7).when_empty("no service says how it listens, or none");
+    vec![
+        quarter(held(
+            "Not accepted yet",
+            StockName::AcceptQueue,
+            "Look for a level that is flat at its limit for a moment: a full queue looks like nothing on any other panel.",
+        )),
+        quarter(per_second(
+            "Dropped at the accept queue",
+            Flow::ListenDrops,
+            "No error, no log, no reset: the client waits a second and tries again.",
+        )),
+        quarter(per_second(
+            "Sent again",
+            Flow::SynRetransmissions,
+            "Over TCP they are counted when the attempt ends, not when they are sent.",
+        )),
+        quarter(per_second(
+            "Accepted",
+            Flow::Accepted,
+            "A flat line is an accept loop at its limit. Those whose caller had left cost as much.",
+        )),
     ]
 }
 

@@ -81,8 +81,12 @@ const fn about(stock: StockName) -> (&'static str, &'static str) {
             "Users without a good answer take from it; what was spent comes back after a window.",
         ),
         S::BudgetOverspent => {
-            ("Error budget, overspent", "What has to come back before there is a budget again.")
+            ("Error budget overspent", "What has to come back before there is a budget again.")
         }
+        S::AcceptQueue => (
+            "Accept queue",
+            "Connections that their clients believe in and nobody has accepted; full, it drops without a word.",
+        ),
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! What this module must not do is limit, queue or retry calls. Concurrency is bounded by the policy `pool`,
 //! room by the door's queue; a second limit down here would be one that nobody drew. So new connections are
-//! unlimited, and the kernel's queue of connections is as long as the kernel allows.
+//! unlimited, and the kernel's queue of connections is as long as the kernel allows: unless the service says how it
+//! [listens](crate::listen), which is then what the kernel is asked for.
 //!
 //! A restart of a replica does not close its connections. The new incarnation answers on them, and while it
 //! is away its door answers [`CallError::Disconnected`], which is what a caller would have seen.
@@ -14,10 +15,13 @@
 //! Every thread that runs this must be on the run's clock: whoever builds the runtime gives
 //! [`Origin::enter`](pumphandle_core::time::Origin::enter) to `on_thread_start`.
 
+mod accept;
 mod address;
 mod callers;
+pub mod kernel;
 mod message;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,19 +37,23 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pumphandle_core::call::AdviceSlot;
-use pumphandle_core::time::{self, Order, now};
+use pumphandle_core::meter::Meter;
+use pumphandle_core::time::now;
 use pumphandle_core::{Answering, Call, CallError, Outcome, Service};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+pub use self::accept::Listens;
+use self::accept::{Knocking, Said, accept};
 use self::address::Address;
 use self::callers::Callers;
 use crate::assembly::Wiring;
-use crate::replica::Door;
+use crate::listen::Listen;
+use crate::replica::{Door, Replica};
 use crate::service::Line;
 
 /// Connections that the kernel completes ahead of the accept loop. The kernel lowers it to its own limit
-/// (`net.core.somaxconn`, 4096 on current Linux).
+/// (`net.core.somaxconn`, 4096 on current Linux). Where a service says nothing else.
 const BACKLOG: u32 = 4096;
 
 /// How long the accept loop rests when the machine cannot give it a connection: file descriptors come back
@@ -64,6 +72,7 @@ pub struct Tcp {
 struct Counts {
     connections: AtomicU64,
     machine_faults: AtomicU64,
+    said: Mutex<BTreeSet<Said>>,
 }
 
 impl Tcp {
@@ -71,7 +80,10 @@ impl Tcp {
     /// enabled, and the replicas it wires live on that runtime.
     pub fn wiring(self: &Arc<Self>) -> Wiring {
         let tcp = Arc::clone(self);
-        Arc::new(move |replica| tcp.line_to(Arc::new(Door(replica))))
+        Arc::new(move |replica| {
+            let door = Arc::new(Door(Arc::clone(&replica)));
+            tcp.line_between(door, Some(replica as Arc<dyn Listens>))
+        })
     }
 
     /// Serves `door` on a loopback port of its own, and returns the way there. The port closes when the line
@@ -84,12 +96,20 @@ impl Tcp {
     ///
     /// Outside a tokio runtime with I/O enabled.
     pub fn line_to(&self, door: Arc<dyn Service>) -> Line {
-        match listen() {
+        self.line_between(door, None)
+    }
+
+    /// [`Tcp::line_to`], for a service that may say how it listens.
+    fn line_between(&self, door: Arc<dyn Service>, service: Option<Arc<dyn Listens>>) -> Line {
+        let said = service.as_ref().and_then(|service| service.listens());
+        let asked = said.map_or(BACKLOG, |listen| listen.asked());
+        match listen(asked) {
             Ok((listener, address)) => {
-                let port = Port { door, callers: Arc::clone(&self.callers) };
-                let accepting = tokio::spawn(accept(listener, port, Arc::clone(&self.counts)));
-                let listening = Listening(accepting.abort_handle());
-                Arc::new(TcpLine { _listening: Some(listening), ..self.line_from(address) })
+                let callers = Arc::clone(&self.callers);
+                let port = Port { door, callers, service: service.clone() };
+                let accepting = tokio::spawn(accept(listener, port, Arc::clone(&self.counts), asked));
+                let listening = Some(Listening(accepting.abort_handle()));
+                Arc::new(TcpLine { _listening: listening, service, ..self.line_from(address) })
             }
             Err(error) => {
                 self.counts.note(&error);
@@ -105,14 +125,14 @@ impl Tcp {
         line.then(|| Arc::new(self.line_from(address)) as Line)
     }
 
-    /// Serves `door` to whoever connects to `listener`, until the runtime ends.
+    /// Serves `door` to whoever connects to `listener`, until the runtime ends, as `service` says if it says anything.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with I/O enabled.
-    pub fn serve(&self, listener: TcpListener, door: Arc<dyn Service>) {
-        let port = Port { door, callers: Arc::clone(&self.callers) };
-        tokio::spawn(accept(listener, port, Arc::clone(&self.counts)));
+    pub fn serve(&self, listener: TcpListener, door: Arc<dyn Service>, service: Option<Arc<dyn Listens>>) {
+        let port = Port { door, callers: Arc::clone(&self.callers), service };
+        tokio::spawn(accept(listener, port, Arc::clone(&self.counts), BACKLOG));
     }
 
     /// The caller's side of a line to `address`, whoever listens there.
@@ -126,6 +146,7 @@ impl Tcp {
             idle: Mutex::default(),
             callers: Arc::clone(&self.callers),
             counts: Arc::clone(&self.counts),
+            service: None,
             _listening: None,
         }
     }
@@ -133,6 +154,13 @@ impl Tcp {
     /// Connections opened since the start.
     pub fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::Relaxed)
+    }
+
+    /// What was not as settings of services say of their connections, in words. Figures of accept queues in a run of
+    /// which something is said here are no figures.
+    pub fn not_as_said(&self) -> Vec<String> {
+        let said = self.counts.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.iter().map(ToString::to_string).collect()
     }
 
     /// How often the machine could not give a socket: no file descriptor, port or memory was left. Every call
@@ -145,6 +173,10 @@ impl Tcp {
 }
 
 impl Counts {
+    fn say(&self, what: Said) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(what);
+    }
+
     /// Counts `error` unless a peer can cause it.
     fn note(&self, error: &io::Error) {
         use io::ErrorKind::{
@@ -174,6 +206,18 @@ impl Counts {
 struct Port {
     door: Arc<dyn Service>,
     callers: Arc<Callers>,
+    /// Says how it listens, if it does.
+    service: Option<Arc<dyn Listens>>,
+}
+
+impl Listens for Replica {
+    fn listens(&self) -> Option<Listen> {
+        Replica::listens(self)
+    }
+
+    fn meter(&self) -> &Arc<Meter> {
+        Replica::meter(self)
+    }
 }
 
 /// An accept loop, ended when dropped.
@@ -185,10 +229,10 @@ impl Drop for Listening {
     }
 }
 
-fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+fn listen(backlog: u32) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = address::socket_for(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let listener = socket.listen(BACKLOG)?;
+    let listener = socket.listen(backlog)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -205,18 +249,6 @@ pub fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-async fn accept(listener: TcpListener, port: Port, counts: Arc<Counts>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(stream, port.clone()))),
-            Err(error) => {
-                counts.note(&error);
-                time::sleep(REST, Order::timeout(0)).await;
-            }
-        }
-    }
 }
 
 /// Answers the calls of one connection, one after the other.
@@ -243,12 +275,20 @@ async fn serve(stream: TcpStream, port: Port) {
 }
 
 impl Port {
+    fn listens(&self) -> Option<Listen> {
+        self.service.as_ref()?.listens()
+    }
+
     async fn answer(&self, request: &Request<Incoming>) -> Response<Empty<Bytes>> {
         match message::read_request(request.headers(), now()) {
             Some(mut call) => {
                 call.caller = self.callers.take(call.path);
                 let advice = Arc::clone(call.advice.insert(Arc::default()));
-                message::response(self.door.call(call).await, advice.read())
+                let mut response = message::response(self.door.call(call).await, advice.read());
+                if self.listens().is_some_and(|listen| !listen.keep_alive) {
+                    message::close(response.headers_mut());
+                }
+                response
             }
             None => message::not_a_call(),
         }
@@ -267,6 +307,8 @@ struct TcpLine {
     idle: Mutex<Vec<Connection>>,
     callers: Arc<Callers>,
     counts: Arc<Counts>,
+    /// The service that is reached, where it is in this process.
+    service: Option<Arc<dyn Listens>>,
     _listening: Option<Listening>,
 }
 
@@ -289,7 +331,9 @@ impl TcpLine {
         let mut connection = self.connection().await?;
         match connection.send_request(request).await {
             Ok(response) => {
-                self.idle().push(connection);
+                if !message::closes(response.headers()) {
+                    self.idle().push(connection);
+                }
                 if let (Some(slot), Some(advice)) = (advice, message::read_advice(response.headers())) {
                     slot.leave(advice);
                 }
@@ -321,6 +365,7 @@ impl TcpLine {
         // caller's port for a while after every abandoned call, in a storm tens of thousands of them; measured
         // on loopback, callers that leave can then come back only half as often.
         socket.set_zero_linger()?;
+        let _knocking = Knocking::at(self.service.as_ref(), &socket);
         let stream = socket.connect(address).await.inspect_err(|_| self.address.forget())?;
         let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (connection, transport) = shaken.map_err(io::Error::other)?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderMap, HeaderName, RETRY_AFTER};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Empty;
 use pumphandle_core::call::Advice;
@@ -33,6 +33,8 @@ const OUTCOME: HeaderName = HeaderName::from_static("pumphandle-outcome");
 const ADVICE: HeaderName = HeaderName::from_static("pumphandle-retry-after-ms");
 /// Do not come back.
 const NEVER: HeaderValue = HeaderValue::from_static("never");
+/// As HTTP/1.1 says it.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// A good answer by a fallback.
 const DEGRADED: HeaderValue = HeaderValue::from_static("degraded");
 
@@ -127,6 +129,16 @@ pub(super) fn read_advice(headers: &HeaderMap) -> Option<Advice> {
         Some(advice) => number(advice).map(|ms| Advice::RetryAfter(Duration::from_millis(ms))),
         None => number(headers.get(RETRY_AFTER)?).map(|s| Advice::RetryAfter(Duration::from_secs(s))),
     }
+}
+
+/// The connection is not to be used again.
+pub(super) fn close(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, CLOSE);
+}
+
+/// Whether the connection that this answer came on is not to be used again.
+pub(super) fn closes(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(CLOSE.as_bytes()))
 }
 
 /// The answer to a request that carries no call.

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 
 use pumphandle_core::call::Criticality;
 use pumphandle_core::meter::{Flow, Meter, StockName};
-use pumphandle_core::time::{Origin, now, timeout};
+use pumphandle_core::time::{self, Order, Origin, now, timeout};
 use pumphandle_core::{Class, Dur, Reply, Time, World};
 
 use super::*;
@@ -246,7 +246,7 @@ fn a_connection_is_not_used_again_after_its_caller_has_left() {
 #[test]
 fn a_service_that_is_not_there_is_disconnected() {
     on_the_real_clock(async {
-        let (listener, address) = listen().unwrap();
+        let (listener, address) = listen(BACKLOG).unwrap();
         drop(listener);
         let tcp = Tcp::default();
         assert_eq!(tcp.line_from(address).call(Call::arriving(0)).await, Err(CallError::Disconnected));
@@ -257,7 +257,7 @@ fn a_service_that_is_not_there_is_disconnected() {
 #[test]
 fn a_service_that_hangs_up_without_an_answer_is_disconnected() {
     on_the_real_clock(async {
-        let (listener, address) = listen().unwrap();
+        let (listener, address) = listen(BACKLOG).unwrap();
         let hanging_up = tokio::spawn(async move { drop(listener.accept().await) });
         let outcome = Tcp::default().line_from(address).call(Call::arriving(0)).await;
         assert_eq!(outcome, Err(CallError::Disconnected));
@@ -269,7 +269,7 @@ fn a_service_that_hangs_up_without_an_answer_is_disconnected() {
 fn a_caller_that_leaves_gives_its_port_back_at_once() {
     use tokio::io::AsyncReadExt;
     on_the_real_clock(async {
-        let (listener, address) = listen().unwrap();
+        let (listener, address) = listen(BACKLOG).unwrap();
         let line: Line = Arc::new(Tcp::default().line_from(address));
         let (sender, mut accepted) = tokio::sync::mpsc::channel(1);
         let server =
@@ -290,10 +290,11 @@ fn a_caller_that_leaves_gives_its_port_back_at_once() {
 fn a_stranger_gets_an_answer_without_a_call() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     on_the_real_clock(async {
-        let (listener, address) = listen().unwrap();
+        let (listener, address) = listen(BACKLOG).unwrap();
         let silent = Arc::new(Silent::default());
-        let port = Port { door: Arc::clone(&silent) as Arc<dyn Service>, callers: Arc::default() };
-        let accepting = tokio::spawn(accept(listener, port, Arc::default()));
+        let port =
+            Port { door: Arc::clone(&silent) as Arc<dyn Service>, callers: Arc::default(), service: None };
+        let accepting = tokio::spawn(accept(listener, port, Arc::default(), BACKLOG));
         let mut stranger = TcpStream::connect(address).await.unwrap();
         let request = b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
         stranger.write_all(request).await.unwrap();
@@ -309,9 +310,9 @@ fn a_stranger_gets_an_answer_without_a_call() {
 fn the_port_closes_with_its_line() {
     on_the_real_clock(async {
         let tcp = Tcp::default();
-        let (listener, address) = listen().unwrap();
-        let port = Port { door: good(), callers: Arc::clone(&tcp.callers) };
-        let accepting = tokio::spawn(accept(listener, port, Arc::clone(&tcp.counts)));
+        let (listener, address) = listen(BACKLOG).unwrap();
+        let port = Port { door: good(), callers: Arc::clone(&tcp.callers), service: None };
+        let accepting = tokio::spawn(accept(listener, port, Arc::clone(&tcp.counts), BACKLOG));
         let listening = Listening(accepting.abort_handle());
         let line = TcpLine { _listening: Some(listening), ..tcp.line_from(address) };
         assert!(line.call(Call::arriving(0)).await.is_ok());
