@@ -192,7 +192,11 @@ fn a_range_that_cannot_be_is_refused_before_anything_runs() {
         ("load.arrivals.poisson=5/s..5/s", good_y, "the first has to be below the second"),
         ("load.arivals.poisson=5/s..9/s", good_y, "did you mean `arrivals`?"),
         ("shop.wrokers=1..4", good_y, "did you mean `workers`?"),
-        ("client.retry.enabled=true..false", good_y, "only durations, rates, shares and numbers"),
+        (
+            "client.retry.enabled=true..false",
+            good_y,
+            "only durations, rates, shares, amounts of memory and numbers",
+        ),
         ("shop.workers=1.5..4", good_y, "shop.workers"),
         ("shop.workers=0..4", good_y, "shop.workers"),
         ("timeline.slow.for=1s..2s", good_y, "a map needs two settings"),

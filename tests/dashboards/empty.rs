@@ -89,6 +89,10 @@ pub const LIVE: &[MayBeEmpty] = &[
         CACHE,
     ),
     mechanism(&["Not accepted yet", "Dropped at the accept queue", "Sent again", "Accepted"], LISTENS),
+    mechanism(
+        &["Memory", "Garbage", "Standing still to collect", "Collections", "Killed: out of memory"],
+        MEMORY,
+    ),
     mechanism(&["Hedges sent", "Hedges that won", "Hedges denied"], "no hedges"),
     mechanism(
         &["Replicas starting", "Scaled up", "Scaled down", "Turned round", "Processors used"],
@@ -102,6 +106,7 @@ pub const LIVE: &[MayBeEmpty] = &[
     stock(&["Replicas starting"], PROCESSES),
     stock(&["Cache entries", "Cache fills"], CACHE),
     stock(&["Accept queue"], LISTENS),
+    stock(&["Memory, KiB", "Garbage, KiB"], MEMORY),
     MayBeEmpty {
         file: "incident.json",
         panels: &["Score card"],
@@ -147,6 +152,8 @@ const CACHE: &str = "no cache";
 
 /// Why no connection waits.
 const LISTENS: &str = "no service says how it listens";
+/// Why no memory is counted.
+const MEMORY: &str = "no limit of memory";
 
 /// Why nobody waits for a connection.
 const CONNECTIONS: &str = "as many connections as workers, so that nobody waits for one";

@@ -3,7 +3,7 @@
 
 /// Units, by Grafana's ids (`@grafana/data`, `valueFormats/categories.ts`).
 pub const UNITS: &[&str] =
-    &["none", "short", "string", "s", "percentunit", "reqps", "ops", "bytes", "dateTimeAsIso"];
+    &["none", "short", "string", "s", "percentunit", "kbytes", "reqps", "ops", "bytes", "dateTimeAsIso"];
 
 /// Matchers of fields, by id.
 pub const MATCHERS: &[&str] = &["byName", "byRegexp", "byFrameRefID"];

@@ -28,5 +28,5 @@ pub use call::{Answering, Call, CallError, Class, Criticality, Exchange, Outcome
 pub use draws::{Draws, Path, Stream};
 pub use live::Live;
 pub use time::Time;
-pub use units::{Dur, Rate, Share};
+pub use units::{Bytes, Dur, Rate, Share};
 pub use world::World;

@@ -84,6 +84,9 @@ catalogue! {
         Accepted = "accepted": "Connections that a service that says how it listens took out of its accept queue, those whose caller had left included.";
         ListenDrops = "listen_drops": "Packets that were to open a connection and found no place in the accept queue, retransmissions included (the kernel's ListenDrops).";
         SynRetransmissions = "syn_retransmissions": "Packets that were to open a connection and were sent again, for want of an answer to the one before.";
+        Collections = "gc_collections": "Garbage collections, each with a pause of its replica.";
+        CollectingNanos = "gc_ns": "Time in which replicas stood still for a garbage collection, summed over all replicas, nanoseconds.";
+        OomKills = "oom_kills": "Replicas that were killed because they were out of memory.";
     }
 }
 
@@ -105,6 +108,9 @@ catalogue! {
         Starting = "replicas_starting": "Replicas that have been started and take no calls yet.";
         CacheEntries = "cache_entries": "Entries of the cache.";
         CacheFilling = "cache_filling": "Fills of the cache under way.";
+        AcceptQueue = "accept_queue": "Connections that the kernel has completed and the service has not accepted yet.";
+        Memory = "memory_kib": "Memory that its replicas hold, in KiB.";
+        Garbage = "garbage_kib": "The part of it that nobody uses any more, and that a collection will free, in KiB.";
         FeatureBacklog = "feature_backlog": "Ideas for features that nobody has developed yet.";
         Undeployed = "undeployed": "Changes that are developed and do not reach users yet.";
         TechnicalDebt = "technical_debt": "Shortcuts taken and not paid back.";
@@ -113,7 +119,6 @@ catalogue! {
         Fatigue = "on_call_fatigue": "Pages outside of working hours from which those on call have not rested yet.";
         ErrorBudget = "error_budget": "Users who may still go without a good answer.";
         BudgetOverspent = "error_budget_overspent": "Users without a good answer beyond the error budget.";
-        AcceptQueue = "accept_queue": "Connections that the kernel has completed and the service has not accepted yet.";
     }
 }
 
@@ -177,6 +182,30 @@ impl Stock {
         it.outflow += 1;
         it.entries -= u128::from(entered.nanos());
         it.sojourns += u128::from(now.saturating_sub(entered.nanos()));
+    }
+
+    /// `amount` enters at once. The returned instant is to be handed to [`Stock::leave_much`].
+    pub fn enter_much(&self, amount: u64, now: Time) -> Time {
+        let mut it = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = it.advance(now);
+        it.level += amount;
+        it.inflow += amount;
+        if it.level > it.peak {
+            (it.peak, it.peaked) = (it.level, now);
+        }
+        it.entries += u128::from(amount) * u128::from(now);
+        Time::from_nanos(now)
+    }
+
+    /// `amount` leaves at once; `entries` is the sum, over all of it, of the instants at which it entered, in
+    /// nanoseconds.
+    pub fn leave_much(&self, amount: u64, entries: u128, now: Time) {
+        let mut it = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = it.advance(now);
+        it.level -= amount;
+        it.outflow += amount;
+        it.entries -= entries;
+        it.sojourns += u128::from(amount) * u128::from(now) - entries;
     }
 
     /// The accounts at `now`.
@@ -391,6 +420,34 @@ mod tests {
                 let reading = stock.read(at);
                 prop_assert_eq!(reading.level, reading.inflow - reading.outflow);
                 prop_assert_eq!(reading.level, inside.len() as u64);
+            }
+            let reading = stock.read(Time::from_nanos(now + rest));
+            prop_assert_eq!(reading.integral, reading.sojourns);
+        }
+    }
+
+    proptest! {
+        /// The same where much enters and leaves at once, and what leaves has entered at different times.
+        #[test]
+        fn the_integral_of_an_amount_is_the_sum_of_its_sojourns(
+            steps in prop::collection::vec((0_u64..1_000, 0_u64..300, 1_u64..5_000, prop::bool::ANY), 1..100),
+            rest in 0_u64..1_000,
+        ) {
+            let stock = Stock::default();
+            let (mut now, mut inside, mut entries) = (0, 0, 0_u128);
+            for (gap, late, amount, enters) in steps {
+                now += gap;
+                let at = Time::from_nanos(now - late.min(now));
+                if enters {
+                    let entered = stock.enter_much(amount, at);
+                    inside += amount;
+                    entries += u128::from(amount) * u128::from(entered.nanos());
+                } else {
+                    stock.leave_much(std::mem::take(&mut inside), std::mem::take(&mut entries), at);
+                }
+                let reading = stock.read(at);
+                prop_assert_eq!(reading.level, reading.inflow - reading.outflow);
+                prop_assert_eq!(reading.level, inside);
             }
             let reading = stock.read(Time::from_nanos(now + rest));
             prop_assert_eq!(reading.integral, reading.sojourns);

@@ -1,4 +1,4 @@
-//! Durations, rates and shares as people write them in a scenario file: `250ms`, `100/s`, `10%`.
+//! Durations, rates, shares and sizes as people write them in a scenario file: `250ms`, `100/s`, `10%`, `512MiB`.
 //! Each reads and writes one text form, and its schema names a format that the scenario reader checks.
 
 use std::borrow::Cow;
@@ -21,7 +21,14 @@ pub struct Rate(pub f64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Share(pub f64);
 
+/// An amount of memory, in bytes. Written `512MiB`, `256KiB`, `2GiB`; also `0B`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
 const DAY: f64 = 86_400.0;
+
+/// The units of memory, largest first.
+const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl Dur {
     /// Reads `250ms`, `1.5s`, `2m`, `3h`, `1d`, and sums such as `1h 30m`.
@@ -156,11 +163,49 @@ impl fmt::Display for Share {
     }
 }
 
+impl Bytes {
+    /// Reads `512MiB`, `1.5GiB`, `256KiB`, `100B`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Bytes, String> {
+        let wrong = || format!("expected an amount of memory such as 512MiB, 256KiB or 2GiB, found `{text}`");
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
+        let unit = text[digits..].trim_start();
+        let (_, size) = SIZES.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        let bytes = number * *size as f64;
+        if bytes > (1_u64 << 40) as f64 {
+            return Err(format!("`{text}` is more than 1024GiB"));
+        }
+        Ok(Bytes(bytes.round() as u64))
+    }
+
+    /// In KiB, a part of one counting as a whole one.
+    pub const fn kib(self) -> u64 {
+        self.0.div_ceil(1 << 10)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, size): &&(&str, u64)| self.0.is_multiple_of(*size);
+        let (name, size) = SIZES.iter().filter(|_| self.0 > 0).find(whole).unwrap_or(&("B", 1));
+        write!(f, "{}{name}", self.0 / size)
+    }
+}
+
 /// A check behind a schema format: a sentence for the person who wrote what is wrong.
 pub type Format = fn(&serde_json::Value) -> Result<(), String>;
 
-/// The checks behind the schema formats, by name: `duration`, `rate` and `share`.
-pub const FORMATS: [(&str, Format); 3] = [
+/// The checks behind the schema formats, by name: `duration`, `rate`, `share` and `bytes`.
+pub const FORMATS: [(&str, Format); 4] = [
+    ("bytes", |value| match value.as_str() {
+        Some(text) => Bytes::parse(text).map(drop),
+        None => Err(format!("expected an amount of memory such as 512MiB, 256KiB or 2GiB, found {value}")),
+    }),
     ("duration", |value| match value.as_str() {
         Some(text) => Dur::parse(text).map(drop),
         None => Err(format!("expected a duration such as 250ms, 3s or 2m, found {value}")),
@@ -219,6 +264,18 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Bytes, D::Error> {
+        Bytes::parse(&Cow::<str>::deserialize(d)?).map_err(D::Error::custom)
+    }
+}
+
 macro_rules! schema {
     ($type:ident, $kinds:tt, $format:literal, $description:literal, $examples:tt) => {
         impl JsonSchema for $type {
@@ -236,6 +293,13 @@ macro_rules! schema {
 
 schema!(Dur, "string", "duration", "A length of time, such as 250ms, 1.5s, 2m or 3h.", ["250ms", "3s", "2m"]);
 schema!(Rate, "string", "rate", "How often, such as 100/s, 30/min or 4/h.", ["100/s", "30/min"]);
+schema!(
+    Bytes,
+    "string",
+    "bytes",
+    "An amount of memory, such as 512MiB, 256KiB or 2GiB.",
+    ["512MiB", "256KiB"]
+);
 schema!(Share, ["string", "number"], "share", "A part of a whole, such as 0.05 or 5%.", [0.05, "5%"]);
 
 #[cfg(test)]
@@ -271,6 +335,25 @@ mod tests {
         }
         for bad in ["300%", "-1%", "NaN%", "5"] {
             assert!(Share::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn amounts_of_memory_are_read_as_people_write_them_and_written_back() {
+        for (text, bytes, shown) in [
+            ("512MiB", 512 << 20, "512MiB"),
+            ("1.5GiB", 1536 << 20, "1536MiB"),
+            ("100 B", 100, "100B"),
+            ("1024KiB", 1 << 20, "1MiB"),
+            ("0B", 0, "0B"),
+        ] {
+            let size = Bytes::parse(text).expect(text);
+            assert_eq!((size.0, size.to_string()), (bytes, shown.to_owned()), "{text}");
+            assert_eq!(Bytes::parse(shown), Ok(size));
+        }
+        assert_eq!([0, 1, 1024, 1025].map(|bytes| Bytes(bytes).kib()), [0, 1, 1, 2]);
+        for bad in ["", "5", "512", "512MB", "-1MiB", "5 elephants", "2000GiB", "MiB", "1.2.3MiB"] {
+            assert!(Bytes::parse(bad).is_err(), "{bad}");
         }
     }
 }

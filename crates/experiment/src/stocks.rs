@@ -17,6 +17,8 @@ pub struct AtStart<'a> {
     pub replicas: u64,
     /// Entries of the caches of all of them.
     pub entries: u64,
+    /// KiB that all of them need to do nothing.
+    pub memory_kib: u64,
 }
 
 impl<'a> AtStart<'a> {
@@ -24,21 +26,24 @@ impl<'a> AtStart<'a> {
     pub fn of(name: &'a str, settings: &ServiceSettings, classes: usize) -> AtStart<'a> {
         let replicas = u64::from(settings.replicas);
         let warmed = settings.cache.as_ref().map_or(0, |cache| cache.warmed(classes) as u64);
-        AtStart { name, replicas, entries: replicas * warmed }
+        let needed = settings.memory.map_or(0, |memory| memory.base.kib());
+        AtStart { name, replicas, entries: replicas * warmed, memory_kib: replicas * needed }
     }
 }
 
 /// Stocks whose account does not add up, each with the first second at whose end it does not, in words.
 /// `services` are in the order of a row.
 pub fn wrong<'a>(services: impl Iterator<Item = AtStart<'a>>, rows: &[Vec<Row>]) -> Vec<String> {
-    let of_service = |(i, AtStart { name, replicas, entries }): (usize, AtStart<'_>)| -> Vec<String> {
-        let start = |stock| match stock {
-            StockName::Ready => replicas,
-            StockName::CacheEntries => entries,
-            _ => 0,
+    let of_service =
+        |(i, AtStart { name, replicas, entries, memory_kib }): (usize, AtStart<'_>)| -> Vec<String> {
+            let start = |stock| match stock {
+                StockName::Ready => replicas,
+                StockName::CacheEntries => entries,
+                StockName::Memory => memory_kib,
+                _ => 0,
+            };
+            StockName::ALL.iter().filter_map(|&stock| of_stock(name, i, stock, start(stock), rows)).collect()
         };
-        StockName::ALL.iter().filter_map(|&stock| of_stock(name, i, stock, start(stock), rows)).collect()
-    };
     services.enumerate().flat_map(of_service).collect()
 }
 

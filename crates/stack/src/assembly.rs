@@ -412,7 +412,7 @@ fn node(world: &Arc<World>, settings: &StackSettings, name: &str, meter: Arc<Met
 
 /// The replica of this ordinal with edges of its own to the services it calls, and the way to it.
 fn replica(
-    node: &ServiceNode,
+    node: &Arc<ServiceNode>,
     callees: &IndexMap<String, Callee>,
     wiring: &Wiring,
     ordinal: u32,
@@ -430,6 +430,12 @@ fn replica(
         Edge::new(&surroundings, callees[callee].clone())
     });
     let replica = Replica::new(Arc::clone(shared), ordinal, edges.collect());
+    let (whose, which) = (Arc::downgrade(node), Arc::downgrade(&replica));
+    replica.is_killed_by(move || {
+        if let (Some(node), Some(replica)) = (whose.upgrade(), which.upgrade()) {
+            node.killed(&replica);
+        }
+    });
     // Users are handed to the first service by the driver: there is no wire between them.
     let line: Line =
         if shared.entry { Arc::new(Door(Arc::clone(&replica))) } else { wiring(Arc::clone(&replica)) };

@@ -9,6 +9,7 @@
 //! * [`service`]: replicas of one service, and who is next
 //! * [`replica`]: door, queue, workers, handler
 //! * [`cache`]: answers kept in front of the services that are called
+//! * [`memory`]: what calls hold, a collector that stops the world, and the end of a process without memory
 //! * [`processor`]: work in progress, slowed by contention
 //! * [`service_time`]: how much work a call is
 //! * [`disturbance`]: what triggers do to a service
@@ -18,6 +19,7 @@ pub mod assembly;
 pub mod cache;
 pub mod disturbance;
 pub mod listen;
+pub mod memory;
 pub mod process;
 pub mod processor;
 pub mod replica;

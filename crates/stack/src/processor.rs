@@ -74,6 +74,8 @@ struct State {
     due: BinaryHeap<Due>,
     pieces: Slab<Piece>,
     sequence: u64,
+    /// Nothing proceeds.
+    paused: bool,
     /// It has ended for good.
     stopped: bool,
 }
@@ -131,6 +133,7 @@ impl Processor {
                 due: BinaryHeap::new(),
                 pieces: Slab::new(),
                 sequence: 0,
+                paused: false,
                 stopped: false,
             }),
             alarm: Alarm::default(),
@@ -162,6 +165,14 @@ impl Processor {
         self.arm(&state);
     }
 
+    /// Nothing proceeds from now on, or everything does again. Meanwhile whoever stopped it computes, on one processor.
+    pub fn pause(&self, paused: bool) {
+        let mut state = self.lock();
+        state.advance(now());
+        state.paused = paused;
+        self.arm(&state);
+    }
+
     /// Nanoseconds computed until now, by all pieces together: waiting for one another is no computing, and a
     /// machine that is slower computes for longer. Looking changes nothing, not even by rounding.
     pub fn computed_ns(&self) -> f64 {
@@ -185,7 +196,8 @@ impl Processor {
         if state.stopped {
             return;
         }
-        let at = state.due.peek().map(|due| {
+        let next = state.due.peek().filter(|_| !state.paused);
+        let at = next.map(|due| {
             let left = (due.target - state.work).max(0.0) / state.speed();
             state.updated + Duration::from_nanos(left.ceil() as u64)
         });
@@ -231,7 +243,9 @@ impl State {
     }
 
     fn advance(&mut self, at: Time) {
-        if self.in_service == 0 {
+        if self.paused {
+            self.computed += self.computes_in(at.since(self.updated).as_nanos() as f64);
+        } else if self.in_service == 0 {
             self.work = 0.0;
             self.due.clear();
         } else {
@@ -246,6 +260,9 @@ impl State {
 
     /// What is computed in `span` nanoseconds with those in service now.
     fn computes_in(&self, span: f64) -> f64 {
+        if self.paused {
+            return if self.computing > 0.0 { span } else { 0.0 };
+        }
         let busy = self.in_service as f64 * self.contention.speed(self.in_service.max(1));
         span * busy * self.computing
     }

@@ -30,6 +30,7 @@ use crate::cache::fills::{Leading, Turn};
 use crate::cache::{Cache, CacheState, Look};
 use crate::disturbance::Disturbance;
 use crate::listen::Listen;
+use crate::memory::MemoryState;
 use crate::processor::Processor;
 use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
@@ -73,6 +74,7 @@ pub struct Replica {
     cache: Arc<CacheState>,
     /// Of callers in memory; over TCP they are the kernel's.
     connections: Arc<Connections>,
+    memory: Arc<MemoryState>,
     lives: Lives,
     quota: Quota,
     rate: Limiter,
@@ -93,6 +95,7 @@ impl Replica {
         let (world, meter) = (Arc::clone(&shared.world), Arc::clone(&shared.meter));
         let cache = CacheState::new(Arc::clone(&world), Arc::clone(&meter), key);
         let connections = Connections::new(Arc::clone(&world), Arc::clone(&meter), shared.number);
+        let memory = MemoryState::new(Arc::clone(&meter), Arc::clone(&processor), key);
         let replica = Replica {
             shared,
             workers: Gate::new(Rules::default()),
@@ -100,6 +103,7 @@ impl Replica {
             edges,
             cache,
             connections,
+            memory,
             lives: Lives::default(),
             quota: Quota::default(),
             rate: Limiter::default(),
@@ -132,6 +136,7 @@ impl Replica {
         self.processor.set_speed(settings.contention, disturbance.slow, settings.computing());
         self.cache.changed(settings.cache.as_ref());
         self.connections.changed(settings.listen);
+        self.memory.changed(settings.memory.as_ref());
         for edge in &self.edges {
             edge.changed(&settings.with);
         }
@@ -165,6 +170,11 @@ impl Replica {
         self.cache.tidy(cache);
     }
 
+    /// How it is killed when it is out of memory.
+    pub fn is_killed_by(&self, kill: impl Fn() + Send + Sync + 'static) {
+        self.memory.is_killed_by(kill);
+    }
+
     /// Nanoseconds that it has computed so far.
     pub fn computed_ns(&self) -> f64 {
         self.processor.computed_ns()
@@ -187,12 +197,14 @@ impl Replica {
         self.down_until.store(up_again.nanos(), Ordering::Relaxed);
         let lost = self.lives.end();
         self.cache.lose();
+        self.memory.lose();
         self.shared.world.record(EventKind::Restart, self.shared.number, self.lives.current(), lost as u64);
     }
 
     /// Ends for good, with all that is inside.
     pub fn retire(&self) {
         self.restart(Time::MAX);
+        self.memory.end();
         self.processor.stop();
     }
 
@@ -213,6 +225,10 @@ impl Replica {
             if !settings.latency.0.is_zero() || !disturbance.latency.is_zero() || disturbance.hold.is_some() {
                 // In a box: room for it would be most of this future's size, and hardly any call needs it.
                 Box::pin(self.travel(&settings, &disturbance, &call)).await;
+            }
+            if settings.memory.is_some() {
+                // In a box, as the way to the door: hardly any service has a limit.
+                Box::pin(self.memory.goes_on()).await;
             }
             self.come_in(&disturbance, &call)?;
             shared.meter.count(Flow::Arrived);
@@ -349,6 +365,7 @@ impl Replica {
         call: &Call,
     ) -> Outcome {
         let _inside = self.shared.meter.stock(StockName::Inside).inside();
+        let _held = settings.memory.as_ref().map(|memory| self.memory.hold(memory));
         let path = call.path;
         let ended = {
             // Pinned here and lent to what bounds it: an `async fn` that is given a future keeps it twice.
@@ -395,6 +412,9 @@ impl Replica {
             Err(Refused::Full | Refused::Shed) => return self.reject(settings, call),
         };
         let _working = meter.stock(StockName::Working).inside();
+        if let Some(memory) = &settings.memory {
+            Box::pin(self.memory.begin(memory)).await;
+        }
         let busy = Busy { meter, caller: call.caller.as_deref(), since: now() };
         world.record(EventKind::Started, *number, call.arrival, call.path.id());
         if world.draws.chance(disturbance.hang, Stream::TriggerHang, *subject, call.path) {
@@ -411,6 +431,10 @@ impl Replica {
             Some(cache) if cache.enabled => Box::pin(self.ask_cache(cache, settings, call)).await,
             _ => self.call_others(settings, call).await,
         };
+        if settings.memory.is_some() {
+            // An answer that comes while nothing goes on is read afterwards.
+            Box::pin(self.memory.goes_on()).await;
+        }
         drop(busy);
         self.conclude(settings, call, outcome)
     }
@@ -539,6 +563,7 @@ impl Drop for Replica {
             }
             self.processor.stop();
             self.cache.lose();
+            self.memory.end();
         }
     }
 }

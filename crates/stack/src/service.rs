@@ -225,10 +225,23 @@ impl ServiceNode {
     /// The first `count` replicas that take calls lose what is inside. They are started anew `away` later, and take
     /// calls `start_up` after that. Returns how many there were to lose.
     pub fn lose(self: &Arc<Self>, count: usize, away: Duration, start_up: Duration) -> usize {
+        self.lose_those(count, away + start_up, |member| member.ready)
+    }
+
+    /// One replica was killed: it loses what is inside, and takes calls again when it has started anew.
+    pub fn killed(self: &Arc<Self>, replica: &Arc<Replica>) {
+        let start_up = self.shared.settings.snapshot().start_up.0;
+        let is_it = |member: &Member| Arc::ptr_eq(&member.replica, replica);
+        if self.lose_those(1, start_up, is_it) == 0 {
+            // It was one too many, and finished what it had: that is over, and nobody starts it again.
+            replica.restart(now());
+        }
+    }
+
+    fn lose_those(self: &Arc<Self>, most: usize, down: Duration, which: impl Fn(&Member) -> bool) -> usize {
         let mut members = self.lock();
-        let down = away + start_up;
         let mut lost = Vec::new();
-        for member in members.all.iter_mut().filter(|member| member.ready).take(count) {
+        for member in members.all.iter_mut().filter(|member| which(member)).take(most) {
             member.losses += 1;
             self.turn(member, false);
             lost.push((Arc::clone(&member.replica), member.id, member.losses));

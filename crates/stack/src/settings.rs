@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::listen::Listen;
+use crate::memory::Memory;
 use crate::processor::Contention;
 use crate::service::Balance;
 use crate::service_time::ServiceTime;
@@ -94,6 +95,9 @@ pub struct ServiceSettings {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// Memory of each replica: what calls take of it, and that it is killed at the limit. Not counted if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// The services it calls for every call, one after the other: a name or a list of names. None if absent.
     #[serde(default, skip_serializing_if = "Calls::is_none")]
     pub calls: Calls,
@@ -131,6 +135,7 @@ impl Default for ServiceSettings {
             advice: None,
             retry_quota: None,
             cache: None,
+            memory: None,
             calls: Calls::default(),
             standby: Calls::default(),
             route: Routes::new(),
@@ -167,6 +172,7 @@ impl std::fmt::Debug for ServiceSettings {
             advice,
             retry_quota,
             cache,
+            memory,
             calls,
             standby,
             route,
@@ -204,6 +210,9 @@ impl std::fmt::Debug for ServiceSettings {
         }
         if cache.is_some() {
             all.field("cache", cache);
+        }
+        if memory.is_some() {
+            all.field("memory", memory);
         }
         if !standby.is_none() {
             all.field("standby", standby);
@@ -308,7 +317,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 23] = [
+    pub const FIELDS: [&'static str; 24] = [
         "replicas",
         "balance",
         "start_up",
@@ -328,6 +337,7 @@ impl ServiceSettings {
         "advice",
         "retry_quota",
         "cache",
+        "memory",
         "calls",
         "standby",
         "route",
@@ -426,6 +436,9 @@ impl ServiceSettings {
             if self.calls.is_none() {
                 wrong.push(Wrong::at("cache", "it calls nobody: there is nothing to fill a cache with"));
             }
+        }
+        if let Some(memory) = &self.memory {
+            wrong.extend(under("memory", memory.check()));
         }
         wrong.extend(under("with", self.with.check()));
         wrong

@@ -3,7 +3,7 @@
 //! stays one, a whole number stays whole. Nothing is run here; what cannot be varied is refused with what
 //! would be right.
 
-use pumphandle_core::{Dur, Rate, Share};
+use pumphandle_core::{Bytes, Dur, Rate, Share};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +22,8 @@ pub enum Unit {
     Rate,
     /// Of a whole, 0 to 1.
     Share,
+    /// Memory, in bytes.
+    Bytes,
     /// A whole number.
     Whole,
     /// Any other number.
@@ -34,6 +36,7 @@ impl Unit {
         match self {
             Unit::Duration => "s",
             Unit::Rate => "/s",
+            Unit::Bytes => "B",
             Unit::Share | Unit::Whole | Unit::Number => "",
         }
     }
@@ -46,6 +49,7 @@ impl Unit {
             Value::String(text) if Rate::parse(text).is_ok() => Some(Unit::Rate),
             Value::String(text) if Share::parse(text).is_ok() => Some(Unit::Share),
             Value::String(text) if Dur::parse(text).is_ok() => Some(Unit::Duration),
+            Value::String(text) if Bytes::parse(text).is_ok() => Some(Unit::Bytes),
             _ => None,
         }
     }
@@ -60,6 +64,7 @@ impl Unit {
         match self {
             Unit::Duration => Dur::parse(text).map(Dur::secs_f64),
             Unit::Rate => Rate::parse(text).map(|rate| rate.0),
+            Unit::Bytes => Bytes::parse(text).map(|bytes| bytes.0 as f64),
             Unit::Share => match number() {
                 Some(share) => Share::of(share).map(|share| share.0),
                 None => Share::parse(text).map(|share| share.0),
@@ -79,6 +84,7 @@ impl Unit {
                 Dur(std::time::Duration::from_nanos(nanos)).to_string()
             }
             Unit::Rate => format!("{value}/s"),
+            Unit::Bytes => Bytes(libm::round(value).max(0.0) as u64).to_string(),
             Unit::Whole => format!("{value:.0}"),
             Unit::Share => format!("{value}"),
             // A number that happens to be whole stays a number of its sort.
@@ -90,6 +96,7 @@ impl Unit {
     pub fn words(self, value: f64) -> String {
         match self {
             Unit::Share => format!("{} %", trimmed(value * 100.0)),
+            Unit::Bytes => self.write(value),
             unit => {
                 let gap = if unit == Unit::Duration { " " } else { "" };
                 format!("{}{gap}{}", trimmed(value), unit.suffix())
@@ -211,7 +218,9 @@ fn unit(scenario: &Scenario, path: &str, low: &str, high: &str) -> Result<Unit, 
         return match (written(low), written(high)) {
             (Some(Unit::Whole), Some(Unit::Number)) => Ok(Unit::Number),
             (Some(unit), _) => Ok(unit),
-            (None, _) => Err(format!("{path}: `{low}` is no duration, rate, share or number")),
+            (None, _) => {
+                Err(format!("{path}: `{low}` is no duration, rate, share, amount of memory or number"))
+            }
         };
     };
     match Unit::of(&now) {
@@ -224,7 +233,7 @@ fn unit(scenario: &Scenario, path: &str, low: &str, high: &str) -> Result<Unit, 
         None => Unit::of(&parsed(low)).filter(|_| set(&mut scenario.clone(), path, low).is_ok()).ok_or_else(
             || {
                 let now = crate::scenario::paths::words(&now);
-                format!("{path}: it is `{now}` here; only durations, rates, shares and numbers have a range")
+                format!("{path}: it is `{now}` here; only durations, rates, shares, amounts of memory and numbers have a range")
             },
         ),
     }

@@ -1,7 +1,7 @@
 //! The numbers of a scenario file, and their variations. A varied scenario goes through the same checks as one
 //! that somebody wrote: what cannot run is not varied, and the reason is kept.
 
-use pumphandle_core::{Dur, Rate, Share};
+use pumphandle_core::{Bytes, Dur, Rate, Share};
 use serde_json::{Number as Json, Value};
 
 use crate::document::{Document, Path, Segment, WhyKind};
@@ -139,6 +139,11 @@ fn varied_text(text: &str, factor: f64) -> Result<String, String> {
     if let Ok(share) = Share::parse(text) {
         return Ok(format!("{}%", tidy(share.0 * factor * 100.0)));
     }
+    if let Ok(bytes) = Bytes::parse(text) {
+        // In whole KiB, as amounts of memory count.
+        let kib = libm::round(bytes.kib() as f64 * factor) as u64;
+        return Ok(Bytes(kib << 10).to_string());
+    }
     let duration = Dur::parse(text).map_err(|_| format!("`{text}` is no quantity that can be varied"))?;
     let nanos = libm::round(duration.0.as_nanos() as f64 * factor) as u64;
     Ok(Dur(std::time::Duration::from_nanos(nanos)).to_string())
@@ -200,6 +205,7 @@ mod tests {
             (json!("1s"), json!("750ms"), json!("1250ms")),
             (json!("100/s"), json!("75/s"), json!("125/s")),
             (json!("10%"), json!("7.5%"), json!("12.5%")),
+            (json!("512MiB"), json!("384MiB"), json!("640MiB")),
             (json!(1000), json!(750), json!(1250)),
             (json!(4), json!(3), json!(5)),
             (json!(2), json!(1), json!(3)),

@@ -17,7 +17,7 @@ users are hurt prevents, one that acts afterwards can only end. And for what it 
 
 /// See the module.
 pub(super) fn board() -> Board {
-    let about = "Breakers, retry budgets, pools, caches, accept queues, limits, hedges, replicas: when each acts, and what it refuses.";
+    let about = "Breakers, retry budgets, pools, caches, accept queues, memory, limits, hedges, replicas: when each acts, and what it refuses.";
     Board::new("mechanisms", "Pumphandle 3: mechanisms", about)
         .with(vec![
             Panel::text("How to read this", "What you see here, and what to look for.", HEAD).size(24, 5),
@@ -27,6 +27,7 @@ pub(super) fn board() -> Board {
         .section("Connection pool", pool())
         .section("Cache", cache())
         .section("Connections: the kernel's accept queue", connections())
+        .section("Memory", memory())
         .section("Replicas and their autoscaler", scaling())
         .folded("Queues, limits and bulkheads", None, room())
         .folded("Time limits, and callers that left", None, patience())
@@ -274,6 +275,40 @@ fn connections() -> Vec<Panel> {
             Flow::Accepted,
             "A flat line is an accept loop at its limit. Those whose caller had left cost as much.",
         )),
+    ]
+}
+
+fn memory() -> Vec<Panel> {
+    let by = ["arm", "service"];
+    let stood_still = Panel::lines(
+        "Standing still to collect",
+        "none",
+        "Seconds per second in which replicas stood still for a garbage collection, added over the replicas: near their \
+         number they do nothing else. Look for it rising with the memory in use, and with the queue behind it.",
+    )
+    .twin("{{arm}}: {{service}}", |arms| {
+        let stood = flow(Flow::CollectingNanos).of(arms);
+        where_any(&stood.per_second(&by), &stood.grown(&by))
+    })
+    .size(8, 7)
+    .when_empty("no garbage collector in these arms");
+    let kib = |title: &str, what: StockName, words: &str| {
+        held(title, what, words).default("unit", json!("kbytes")).size(8, 7)
+    };
+    vec![
+        kib(
+            "Memory",
+            StockName::Memory,
+            "All replicas together. A saw whose lower edge rises is a queue; a fall to the ground is a kill.",
+        ),
+        kib("Garbage", StockName::Garbage, "The teeth of the saw: nobody's, until it is collected."),
+        stood_still,
+        per_second("Collections", Flow::Collections, "Ever more often: hardly anything is left to be freed."),
+        per_second(
+            "Killed: out of memory",
+            Flow::OomKills,
+            "Each loses everything inside, and leaves its load to the others until it has started.",
+        ),
     ]
 }
 

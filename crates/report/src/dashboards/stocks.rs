@@ -87,6 +87,13 @@ const fn about(stock: StockName) -> (&'static str, &'static str) {
             "Accept queue",
             "Connections that their clients believe in and nobody has accepted; full, it drops without a word.",
         ),
+        S::Memory => (
+            "Memory, KiB",
+            "A queue without a limit is memory; at the limit the process is killed with all that is inside.",
+        ),
+        S::Garbage => {
+            ("Garbage, KiB", "Freed by the next collection; what is left then makes its pause long.")
+        }
     }
 }
 
@@ -134,8 +141,14 @@ fn fullest(arms: Arms, whose: &str) -> Panel {
         let mean = level(*stock).of(arms).mean(&["arm", "service"]);
         format!(r#"label_replace({mean}, "stock", "{}", "", "")"#, about(*stock).0)
     };
-    // Replicas, entries of a cache and what a team keeps are no load.
-    let no_load = [StockName::Ready, StockName::Starting, StockName::CacheEntries];
+    // Replicas, entries of a cache, memory and what a team keeps are no load.
+    let no_load = [
+        StockName::Ready,
+        StockName::Starting,
+        StockName::CacheEntries,
+        StockName::Memory,
+        StockName::Garbage,
+    ];
     let is_load = |stock: &&StockName| {
         !no_load.contains(stock) && (**stock as usize) < StockName::FeatureBacklog as usize
     };
