@@ -2,6 +2,8 @@
 
 use pumphandle_experiment::result::{ArmSeries, Story};
 
+use crate::words;
+
 /// Near its limit from here on: 90 %, so that a full queue whose level flickers still counts as full.
 const NEAR: f64 = 0.9;
 
@@ -18,12 +20,14 @@ pub(crate) struct Accumulation {
     pub(crate) name: String,
     /// Mean level before the trigger.
     pub(crate) before: f64,
-    /// Mean level over the last minute.
+    /// Mean level over the last minute; over the last day of a run of weeks, and so below.
     pub(crate) after: f64,
     /// Its limit, where it has one and stays near it.
     pub(crate) full: Option<f64>,
-    /// The second from which it stays there.
-    pub(crate) since_s: Option<usize>,
+    /// The instant from which it stays there, in words.
+    pub(crate) since: Option<String>,
+    /// The run is one of weeks.
+    pub(crate) in_days: bool,
     /// Entered per second, last minute.
     pub(crate) inflow: f64,
     /// Left per second, last minute.
@@ -41,27 +45,32 @@ pub(crate) fn accumulating(story: &Story) -> Option<Accumulation> {
 /// All of the control's stocks that grew by half of what they were: full ones first, then by growth.
 pub(crate) fn accumulations(story: &Story) -> Vec<Accumulation> {
     let Some(control) = story.series.get("control") else { return Vec::new() };
-    let trigger = story.result.windows_s.trigger.map(|t| t[0]);
+    let windows = &story.result.windows_s;
+    let trigger = windows.trigger.map(|t| t[0]);
+    let in_days = words::in_days(windows.end);
+    let rows = if in_days { words::DAY as usize / story.sample_s.max(1) } else { 60 };
     let mut found: Vec<Accumulation> = Vec::new();
     for (service, series) in &control.services {
         // Replicas do not pile up: somebody asks for them.
         for (stock, values) in series.stocks.iter().filter(|(stock, _)| !stock.starts_with("replicas_")) {
             let n = values.level.len();
             let before = mean(&values.level[..before_end(n, trigger)]);
-            let after = last_minute(&values.level);
+            let after = last(&values.level, rows);
             let full = values.limit.filter(|limit| after >= NEAR * limit);
             if after - before < LEAST_GROWTH.max(before * 0.5) {
                 continue;
             }
+            let since = since(&values.level, full.map_or(HALF_WAY * after, |limit| NEAR * limit));
             found.push(Accumulation {
                 name: format!("{service}.{stock}"),
                 before,
                 after,
                 full,
-                since_s: since(&values.level, full.map_or(HALF_WAY * after, |limit| NEAR * limit)),
-                inflow: last_minute(&values.inflow),
-                outflow: last_minute(&values.outflow),
-                in_time: last_minute(&control.goodput_per_s.mean),
+                since: since.map(|row| words::instant((row * story.sample_s) as f64, windows.end)),
+                in_days,
+                inflow: last(&values.inflow, rows),
+                outflow: last(&values.outflow, rows),
+                in_time: last(&control.goodput_per_s.mean, rows),
             });
         }
     }
@@ -73,7 +82,7 @@ pub(crate) fn accumulations(story: &Story) -> Vec<Accumulation> {
 
 /// Attempts per arrival over the last minute of an arm.
 pub(crate) fn attempts_per_arrival(series: &ArmSeries) -> f64 {
-    last_minute(&series.attempts_per_arrival.mean)
+    last(&series.attempts_per_arrival.mean, 60)
 }
 
 /// Where "before" ends: the trigger's start, or a fifth of the run without one; at least one second.
@@ -88,8 +97,9 @@ fn since(level: &[f64], threshold: f64) -> Option<usize> {
     (since < level.len()).then_some(since)
 }
 
-fn last_minute(values: &[f64]) -> f64 {
-    mean(&values[values.len().saturating_sub(60)..])
+/// The mean of the last `rows` values.
+fn last(values: &[f64], rows: usize) -> f64 {
+    mean(&values[values.len().saturating_sub(rows)..])
 }
 
 fn mean(values: &[f64]) -> f64 {

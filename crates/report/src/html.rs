@@ -95,7 +95,8 @@ impl Page<'_> {
     }
 
     fn pulled_at(&self) -> String {
-        self.story.result.windows_s.pull.map_or_else(String::new, |at| format!(" at {} s", words::number(at)))
+        let windows = &self.story.result.windows_s;
+        windows.pull.map_or_else(String::new, |at| format!(" at {}", words::instant(at, windows.end)))
     }
 
     fn place(&self, claim: &Claim) -> String {

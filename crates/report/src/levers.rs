@@ -102,7 +102,7 @@ fn against_lesson(who: &str, arms: &[&Arm]) -> String {
 pub(crate) fn cost_name(arm: &Arm) -> String {
     match arm.outcome.cost_j.name.as_str() {
         "harm_share" | "" => "harm".to_string(),
-        other => other.replace("_per_hour", "/h").replace('_', " "),
+        other => other.replace("_per_hour", "/h").replace("_per_week", "/week").replace('_', " "),
     }
 }
 

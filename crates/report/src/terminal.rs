@@ -170,7 +170,9 @@ fn lever_table(page: &mut Page, story: &Story) {
         let mut cells = vec![plain(format!("{:>4}", lever.level())), plain(lever.name), plain(lesson)];
         for (shown, arm) in modes.into_iter().zip([lever.pulled, lever.standing]) {
             if shown {
-                cells.extend(verdict_cells(arm));
+                let [verdict, harm, recovery] = verdict_cells(arm);
+                cells.extend([verdict, harm]);
+                cells.extend(recovers(story).then_some(recovery));
             }
         }
         table.row(cells);
@@ -184,23 +186,28 @@ fn lever_table(page: &mut Page, story: &Story) {
     page.gap();
 }
 
+/// Whether there is anything to recover from: without an onset a column of it would be empty.
+fn recovers(story: &Story) -> bool {
+    story.result.arms.iter().any(|arm| arm.outcome.recovery_s.is_some())
+}
+
 /// Titles; there are columns for the modes that the run has.
 fn lever_columns(story: &Story, levers: &[Lever<'_>], [has_pulled, has_standing]: [bool; 2]) -> Vec<Column> {
-    let pull =
-        story.result.windows_s.pull.map_or_else(String::new, |at| format!(" at {} s", words::number(at)));
+    let windows = &story.result.windows_s;
+    let pull = windows.pull.map_or_else(String::new, |at| format!(" at {}", words::instant(at, windows.end)));
     let cost = levers.first().map_or_else(|| "harm".to_string(), |lever| levers::cost_name(lever.any));
-    let cost = format!("{cost}, %");
+    let (cost, recovers) = (format!("{cost}, %"), recovers(story));
     let mut columns = vec![Column::new("", "lvl", 0), Column::name("", "lever")];
     columns.push(Column::new("lesson", "says", 1));
     if has_pulled {
         columns.push(Column::new(&format!("pulled{pull}"), "measured", 0));
         columns.push(Column::new("", &cost, 3));
-        columns.push(Column::new("", "recovery", 2));
+        columns.extend(recovers.then(|| Column::new("", "recovery", 2)));
     }
     if has_standing {
         columns.push(Column::new("from start", "measured", 0));
         columns.push(Column::new("", &cost, 4));
-        columns.push(Column::new("", "recovery", 5));
+        columns.extend(recovers.then(|| Column::new("", "recovery", 5)));
     }
     columns
 }
@@ -289,15 +296,19 @@ fn side_effects(page: &mut Page, story: &Story) {
 /// `api.queue 0 -> 1000 (full since 71 s), in 252/s, out 252/s; good answers 0/s`.
 pub(crate) fn accumulation(stock: &Accumulation) -> String {
     let state = if stock.full.is_some() { "full" } else { "up" };
-    let since = stock.since_s.map_or_else(String::new, |s| format!(" ({state} since {s} s)"));
+    let since = stock.since.as_ref().map_or_else(String::new, |at| format!(" ({state} since {at})"));
+    // Of weeks nobody counts by the second.
+    let (per, factor) = if stock.in_days { ("d", words::DAY) } else { ("s", 1.0) };
+    let rate = |per_s: f64| format!("{}/{per}", words::number(per_s * factor));
     format!(
-        "{} {} -> {}{since}; last minute: in {}/s, out {}/s, good answers {}/s",
+        "{} {} -> {}{since}; last {}: in {}, out {}, good answers {}",
         stock.name,
         words::number(stock.before),
         words::number(stock.after),
-        words::number(stock.inflow),
-        words::number(stock.outflow),
-        words::number(stock.in_time)
+        if stock.in_days { "day" } else { "minute" },
+        rate(stock.inflow),
+        rate(stock.outflow),
+        rate(stock.in_time)
     )
 }
 

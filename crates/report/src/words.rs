@@ -50,10 +50,24 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// Seconds for a person: `21 s`, `5 min`, `3 h`, `90 s`.
+/// Seconds in a day.
+pub(crate) const DAY: f64 = 86_400.0;
+
+/// Whether a run of so many seconds is told in days.
+pub(crate) fn in_days(end_s: f64) -> bool {
+    end_s > 2.0 * DAY
+}
+
+/// An instant of a run that ends at `end_s`: `180 s`, or `28 d` of a run of weeks.
+pub(crate) fn instant(at_s: f64, end_s: f64) -> String {
+    if in_days(end_s) { format!("{} d", number(at_s / DAY)) } else { format!("{} s", number(at_s)) }
+}
+
+/// Seconds for a person: `21 s`, `5 min`, `3 h`, `56 d`, `90 s`.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds == libm::trunc(seconds);
     match seconds {
+        s if whole && s >= 2.0 * DAY && s % DAY == 0.0 => format!("{} d", number(s / DAY)),
         s if whole && s >= 3600.0 && s % 3600.0 == 0.0 => format!("{} h", number(s / 3600.0)),
         s if whole && s >= 120.0 && s % 60.0 == 0.0 => format!("{} min", number(s / 60.0)),
         s => format!("{} s", number(s)),

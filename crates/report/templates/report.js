@@ -133,9 +133,9 @@
     const good = arms.flatMap(([who, arm]) => band(who, arm)).concat(arms.map(([who, arm]) => line(who, arm.good)));
     const arrivals = Object.assign(line("control", data.arms.control.arrivals), { name: "arrivals", hovertemplate: "%{y}<extra>arrivals</extra>" });
     arrivals.line = { color: colour("soft"), width: 1, dash: "dot" };
-    panels.push({ title: "good answers, per second" + (narrow() ? "" : " (dotted: arrivals; band: middle 90 % of seeds)"), height: 170, traces: [arrivals].concat(good) });
+    panels.push({ title: `good answers, ${data.per}` + (narrow() ? "" : " (dotted: arrivals; band: middle 90 % of seeds)"), height: 170, traces: [arrivals].concat(good) });
     if (arms.some(([, arm]) => arm.degraded)) {
-      panels.push({ title: "degraded answers, per second", height: 90, traces: arms.filter(([, arm]) => arm.degraded).map(([who, arm]) => line(who, arm.degraded)) });
+      panels.push({ title: `degraded answers, ${data.per}`, height: 90, traces: arms.filter(([, arm]) => arm.degraded).map(([who, arm]) => line(who, arm.degraded)) });
     }
     panels.push({
       title: "latency, ms, log axis (solid: p50; dotted: p99)", height: 150, log: true, limit: data.slo_ms, limitName: "SLO",
@@ -159,7 +159,7 @@
         limit: limit !== null && top > limit * 0.4 ? limit : null, limitName: "limit",
       });
       panels.push({
-        title: `${plain(stock)}, per second (solid: in; dotted: out)`, height: 80,
+        title: `${plain(stock)}, ${data.per} (solid: in; dotted: out)`, height: 80,
         traces: has.flatMap(([who, s]) => [line(who, s.inflow, { what: "in" }), line(who, s.outflow || s.inflow, { what: "out", dash: "dot" })]),
       });
     }
@@ -183,7 +183,7 @@
   function marks() {
     const shapes = [], notes = [];
     for (const trigger of data.triggers) {
-      const to = trigger.to === null ? data.seconds : trigger.to;
+      const to = trigger.to === null ? data.end : trigger.to;
       shapes.push({ type: "rect", yref: "paper", y0: 0, y1: 1, x0: trigger.from, x1: to, fillcolor: faint(colour("trigger"), 0.22), line: { width: 0 }, layer: "below" });
       notes.push({ x: trigger.from, text: plain(trigger.name) });
     }
@@ -218,7 +218,7 @@
     for (const note of notes) annotations.push(Object.assign(note, { yref: "paper", y: 1, yanchor: "bottom", yshift: 18, xanchor: "left", showarrow: false, font: { size: 11, color: colour("soft") } }));
     Plotly.react(at, traces, layout(inner + TOP + BOTTOM, Object.assign(axes, {
       margin: { l: 46, r: 10, t: TOP, b: BOTTOM }, shapes, annotations, hovermode: "x unified",
-      xaxis: axis({ title: { text: "seconds since the start" + (data.step > 1 ? ` (points are means of ${data.step} s)` : ""), standoff: 6 }, range: zoomed || [0, data.seconds], anchor: panels.length > 1 ? "y" + panels.length : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour("soft"), spikedash: "dot", hoverformat: ".0f" }),
+      xaxis: axis({ title: { text: data.units + " since the start" + (data.means ? ` (points are means of ${data.means})` : ""), standoff: 6 }, range: zoomed || [0, data.end], anchor: panels.length > 1 ? "y" + panels.length : "y", showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour("soft"), spikedash: "dot", hoverformat: data.units === "days" ? ".1f" : ".0f" }),
     })), config);
     if (!at.synced) { at.synced = true; at.on("plotly_relayout", (change) => follow(change)); }
   }
@@ -232,7 +232,7 @@
     else if ("xaxis.range[0]" in change) zoomed = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
     else return;
     following = true;
-    const all = [...figures.querySelectorAll(".chart")].map((at) => Plotly.relayout(at, { "xaxis.range": zoomed || [0, data.seconds] }));
+    const all = [...figures.querySelectorAll(".chart")].map((at) => Plotly.relayout(at, { "xaxis.range": zoomed || [0, data.end] }));
     Promise.all(all).finally(() => { following = false; });
   }
 

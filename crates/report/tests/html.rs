@@ -143,7 +143,7 @@ fn a_run_of_three_hours_is_drawn_with_as_many_points_as_a_screen_shows() {
         series.good_per_s.mean = (0..10_800).map(f64::from).collect();
     }
     let data = data(&html(&story));
-    assert_eq!(data["step"], 9);
+    assert_eq!(data["step"], 9.0);
     assert_eq!(data["arms"]["control"]["good"].as_array().unwrap().len(), 1200);
     assert_eq!(data["arms"]["control"]["good"][0], 4, "the mean of 0 to 8");
 }

@@ -14,7 +14,10 @@ pub(super) fn answer(story: &Story) -> String {
     if let Some(control) = levers::control(result) {
         said.push(format!("The control {}.", verb(&words::ending(control, result))));
     }
-    let at = result.windows_s.pull.map_or_else(String::new, |at| format!(" at {} s", words::number(at)));
+    let at = result
+        .windows_s
+        .pull
+        .map_or_else(String::new, |at| format!(" at {}", words::instant(at, result.windows_s.end)));
     said.extend(of_mode(story, "pulled", &format!("pulled{at}")));
     said.extend(of_mode(story, "standing", "in place from the start"));
     let against = levers::disagreements(result).len();

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use pumphandle_experiment::result::{Arm, ArmSeries, Band, ServiceSeries, StockSeries, Story};
 use serde::{Serialize, Serializer};
 
-use crate::levers;
+use crate::{levers, words};
 
 /// More points than this no screen shows; a page of an hour would weigh tens of megabytes.
 const MOST_POINTS: usize = 1200;
@@ -15,15 +15,24 @@ pub(super) fn json(story: &Story) -> String {
     let seconds = story.series.values().map(|series| series.good_per_s.mean.len()).max().unwrap_or(0);
     let step = seconds.div_ceil(MOST_POINTS).max(1);
     let treatments: Vec<&Arm> = story.result.arms.iter().filter(|arm| arm.lever.is_some()).collect();
+    // Weeks are drawn in days, and what flows in them by the day.
+    let end = story.result.windows_s.end;
+    let in_days = words::in_days(end);
+    let unit = if in_days { words::DAY } else { 1.0 };
+    let scale = Scale { step, per: unit };
+    let means = words::duration((step * story.sample_s) as f64);
     let data = Data {
-        step: step * story.sample_s,
-        seconds: story.result.windows_s.end,
+        step: (step * story.sample_s) as f64 / unit,
+        end: end / unit,
+        units: if in_days { "days" } else { "seconds" },
+        per: if in_days { "per day" } else { "per second" },
+        means: (step * story.sample_s > 1).then_some(means),
         slo_ms: story.slo_s * 1000.0,
-        pull: story.result.windows_s.pull,
+        pull: story.result.windows_s.pull.map(|at| at / unit),
         triggers: story
             .triggers
             .iter()
-            .map(|t| Trigger { name: &t.name, from: t.from_s, to: t.to_s })
+            .map(|t| Trigger { name: &t.name, from: t.from_s / unit, to: t.to_s.map(|to| to / unit) })
             .collect(),
         selected: levers::extremes(&treatments).0.or(treatments.first().copied()).map(|arm| arm.arm.as_str()),
         ladder: treatments.iter().map(|arm| Rung::of(arm)).collect(),
@@ -31,7 +40,7 @@ pub(super) fn json(story: &Story) -> String {
             .result
             .arms
             .iter()
-            .filter_map(|arm| Some((arm.arm.as_str(), Drawn::of(arm, story.series.get(&arm.arm)?, step))))
+            .filter_map(|arm| Some((arm.arm.as_str(), Drawn::of(arm, story.series.get(&arm.arm)?, scale))))
             .collect(),
     };
     let json = serde_json::to_string(&data).expect("no map has keys that are not strings");
@@ -40,8 +49,14 @@ pub(super) fn json(story: &Story) -> String {
 
 #[derive(Serialize)]
 struct Data<'a> {
-    step: usize,
-    seconds: f64,
+    /// Between two points, and from start to end, in `units`.
+    step: f64,
+    end: f64,
+    units: &'static str,
+    /// Of what flows.
+    per: &'static str,
+    /// What points are means of; none of seconds.
+    means: Option<String>,
     slo_ms: f64,
     pull: Option<f64>,
     triggers: Vec<Trigger<'a>>,
@@ -90,6 +105,15 @@ impl<'a> Rung<'a> {
 
 type Line = Vec<Option<Number>>;
 
+/// How series are brought to what is drawn.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// So many values are one point.
+    step: usize,
+    /// What is per second is drawn per so many seconds.
+    per: f64,
+}
+
 /// One arm; what is absent everywhere in a series is left out.
 #[derive(Serialize)]
 struct Drawn<'a> {
@@ -107,8 +131,8 @@ struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    fn of(arm: &'a Arm, series: &'a ArmSeries, step: usize) -> Self {
-        let line = |values: &[f64]| line(values, step);
+    fn of(arm: &'a Arm, series: &'a ArmSeries, scale: Scale) -> Self {
+        let line = |values: &[f64]| flow(values, scale);
         let Band { mean, low, high } = &series.good_per_s;
         let degraded = &series.degraded_per_s.mean;
         Self {
@@ -119,10 +143,14 @@ impl<'a> Drawn<'a> {
             low: line(low),
             high: line(high),
             degraded: degraded.iter().any(|value| *value > 0.0).then(|| line(degraded)),
-            attempts: line(&series.attempts_per_arrival.mean),
-            p50: gaps(&series.latency_p50_ms, step),
-            p99: gaps(&series.latency_p99_ms, step),
-            services: series.services.iter().map(|(name, s)| (name.as_str(), Service::of(s, step))).collect(),
+            attempts: level(&series.attempts_per_arrival.mean, scale.step),
+            p50: gaps(&series.latency_p50_ms, scale.step),
+            p99: gaps(&series.latency_p99_ms, scale.step),
+            services: series
+                .services
+                .iter()
+                .map(|(name, s)| (name.as_str(), Service::of(s, scale)))
+                .collect(),
         }
     }
 }
@@ -135,16 +163,16 @@ struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    fn of(service: &'a ServiceSeries, step: usize) -> Self {
+    fn of(service: &'a ServiceSeries, scale: Scale) -> Self {
         let varies = service.replicas.iter().any(|replicas| *replicas != 1.0);
         Self {
             stocks: service
                 .stocks
                 .iter()
-                .map(|(name, stock)| (name.as_str(), Stock::of(stock, step)))
+                .map(|(name, stock)| (name.as_str(), Stock::of(stock, scale)))
                 .collect(),
-            breaker: (!service.breaker_open.is_empty()).then(|| line(&service.breaker_open, step)),
-            replicas: varies.then(|| line(&service.replicas, step)),
+            breaker: (!service.breaker_open.is_empty()).then(|| level(&service.breaker_open, scale.step)),
+            replicas: varies.then(|| level(&service.replicas, scale.step)),
         }
     }
 }
@@ -159,16 +187,22 @@ struct Stock {
 }
 
 impl Stock {
-    fn of(stock: &StockSeries, step: usize) -> Self {
-        let (inflow, outflow) = (line(&stock.inflow, step), line(&stock.outflow, step));
+    fn of(stock: &StockSeries, scale: Scale) -> Self {
+        let (inflow, outflow) = (flow(&stock.inflow, scale), flow(&stock.outflow, scale));
         let same = inflow == outflow;
         let limit = stock.limit.filter(|limit| limit.is_finite()).map(Number);
-        Self { level: line(&stock.level, step), inflow, outflow: (!same).then_some(outflow), limit }
+        Self { level: level(&stock.level, scale.step), inflow, outflow: (!same).then_some(outflow), limit }
     }
 }
 
+/// What is given per second.
+fn flow(per_s: &[f64], Scale { step, per }: Scale) -> Line {
+    let scaled: Vec<f64> = per_s.iter().map(|value| value * per).collect();
+    level(&scaled, step)
+}
+
 /// Means of `step` values each.
-fn line(values: &[f64], step: usize) -> Line {
+fn level(values: &[f64], step: usize) -> Line {
     values.chunks(step).map(|chunk| Some(Number(chunk.iter().sum::<f64>() / chunk.len() as f64))).collect()
 }
 
@@ -224,7 +258,7 @@ mod tests {
 
     #[test]
     fn long_runs_are_means_and_the_last_point_may_be_of_fewer_seconds() {
-        assert_eq!(line(&[1.0, 3.0, 5.0], 2), [Some(Number(2.0)), Some(Number(5.0))]);
+        assert_eq!(level(&[1.0, 3.0, 5.0], 2), [Some(Number(2.0)), Some(Number(5.0))]);
         assert_eq!(gaps(&[None, Some(4.0), None], 2), [Some(Number(4.0)), None]);
     }
 }

@@ -61,22 +61,27 @@ fn bathtub(story: &Story, found: &Accumulation, trigger: Option<usize>) -> Optio
     let top = highest(&series.level).max(series.limit.unwrap_or(0.0)).max(1.0);
     let flows = highest(&series.inflow).max(highest(&series.outflow)).max(1.0);
     let spill = (stock == "queue").then(|| of_service.flows.get("rejected")).flatten();
+    let at = |row: usize| words::instant((row * story.sample_s) as f64, story.result.windows_s.end);
     let instant = |(when, t): (String, usize)| instant(series, spill, when, t, top, flows);
     Some(Bathtub {
         name: found.name.clone(),
         says: accumulation(found),
         levels: levels(series, top),
-        end: format!("{} s", series.level.len()),
+        end: at(series.level.len()),
         top: match series.limit {
             Some(limit) => format!("its limit, {}", words::number(limit)),
             None => format!("the most there was, {}", words::number(top)),
         },
-        instants: instants(series, trigger).into_iter().map(instant).collect(),
+        instants: instants(series, trigger, at).into_iter().map(instant).collect(),
     })
 }
 
 /// The seconds worth a picture, with their names: at rest, filling fastest, full, and the end.
-fn instants(series: &StockSeries, trigger: Option<usize>) -> Vec<(String, usize)> {
+fn instants(
+    series: &StockSeries,
+    trigger: Option<usize>,
+    at: impl Fn(usize) -> String,
+) -> Vec<(String, usize)> {
     let n = series.level.len().min(series.inflow.len()).min(series.outflow.len());
     if n == 0 {
         return Vec::new();
@@ -92,7 +97,7 @@ fn instants(series: &StockSeries, trigger: Option<usize>) -> Vec<(String, usize)
         ("as full as it gets", full),
         ("at the end", n - 1),
     ];
-    let mut all: Vec<(String, usize)> = named.map(|(name, t)| (format!("{name}, {} s", t + 1), t)).into();
+    let mut all: Vec<(String, usize)> = named.map(|(name, t)| (format!("{name}, {}", at(t + 1)), t)).into();
     all.dedup_by_key(|(_, t)| *t);
     all
 }

@@ -67,23 +67,24 @@ pub(crate) fn ruler(story: &Story, axis: &Axis) -> Vec<String> {
     let pulled = story.result.arms.iter().any(|arm| arm.mode.as_deref() == Some("pulled"));
     if let Some(at) = story.result.windows_s.pull.filter(|_| pulled) {
         marks[axis.column(at)] = '▼';
-        labels.push((axis.column(at), format!("levers pulled at {} s", words::number(at))));
+        labels.push((axis.column(at), format!("levers pulled at {}", words::instant(at, axis.seconds))));
     }
     let mut rows = placed(labels, axis.columns);
     rows.push(marks.into_iter().collect());
     rows
 }
 
-/// Seconds at round distances, under their columns.
+/// Seconds at round distances, under their columns; days of a run of weeks.
 pub(crate) fn seconds(axis: &Axis) -> String {
     let step = step(axis);
     let mut labels = Vec::new();
     let mut at = 0.0;
+    let unit = if words::in_days(axis.seconds) { words::DAY } else { 1.0 };
     while at < axis.seconds {
-        labels.push((axis.column(at), words::number(at)));
+        labels.push((axis.column(at), words::number(at / unit)));
         at += step;
     }
-    let end = format!("{} s", words::number(axis.seconds));
+    let end = words::instant(axis.seconds, axis.seconds);
     let end_at = axis.columns.saturating_sub(wide(&end));
     labels.retain(|(column, text)| column + wide(text) < end_at);
     labels.push((end_at, end));
