@@ -251,11 +251,12 @@ pub fn observe(set_up: &SetUp, seed: u64) -> Result<Seen, CannotTest> {
     .map_err(|stalled| CannotTest::Stalled { case: set_up.case.clone(), seed, stalled })?;
     let readings = std::mem::take(&mut *readings.lock().unwrap_or_else(PoisonError::into_inner));
     let [before, after] = <[Vec<_>; 2]>::try_from(readings).expect("the probe reads twice before the end");
-    let whole = |at: Time| (at.nanos() / 1_000_000_000) as usize;
+    // The book has a row for every sample; one that is not over is left out.
+    let row = |at: Time| (at.nanos() / 1_000_000_000) as usize / set_up.scenario.step_s();
     let log = run.kept;
     Ok(Seen {
         services: before.into_iter().zip(after).map(|((before, _), (after, _))| (before, after)).collect(),
-        seconds: run.tally.seconds[whole(from)..whole(until)].to_vec(),
+        seconds: run.tally.seconds[row(from)..row(until)].to_vec(),
         waits: log.as_deref().filter(|_| set_up.log == Log::Waits).map(|log| Waits::read(log, from, until)),
         log: log.filter(|_| set_up.log == Log::Kept),
         stocks: (set_up.scenario.services.len() * StockName::ALL.len()) as u64,

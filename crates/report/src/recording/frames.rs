@@ -12,6 +12,7 @@ use pumphandle_experiment::result::RunResult;
 
 use super::series::{OUTCOMES, Series, Told, of_service, of_users, told};
 use super::{TAIL, Unreadable};
+use crate::words;
 
 /// No line of a run is nearly as long.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -65,6 +66,7 @@ enum Row {
     Users {
         arm: usize,
         due: u32,
+        away: u32,
         settled: Settled,
     },
 }
@@ -91,6 +93,8 @@ struct Users {
     /// The last second of which there was a line.
     at: u32,
     due: u64,
+    /// Of them, stayed away: they wait for nothing.
+    away: u64,
     settled: [u64; OUTCOMES.len()],
     within: [u64; LATENCY_BUCKETS.len() + 1],
     waited_ns: u64,
@@ -271,10 +275,11 @@ impl<'a, R: BufRead> Frames<'a, R> {
                 (it.at, it.replicas, it.limit) = (second, u64::from(*replicas), *limit);
                 it.breaker = BreakerState::from_number(*breaker);
             }
-            Row::Users { arm, due, settled } => {
+            Row::Users { arm, due, away, settled } => {
                 let it = &mut self.arms[*arm].users;
                 it.at = second;
                 it.due += u64::from(*due);
+                it.away += u64::from(*away);
                 let outcomes = [settled.good, settled.degraded, settled.late, settled.errors];
                 it.settled.iter_mut().zip(outcomes).for_each(|(all, n)| *all += u64::from(n));
                 it.within.iter_mut().zip(settled.within_s.0).for_each(|(all, n)| *all += u64::from(n));
@@ -345,7 +350,7 @@ fn show_service(service: &Service, sources: &[Source], into: &mut [Sample]) {
 /// In the order of [`of_users`].
 fn show_users(users: &Users, into: &mut [Sample]) {
     let settled: u64 = users.settled.iter().sum();
-    let waiting = users.due.saturating_sub(settled);
+    let waiting = users.due.saturating_sub(settled + users.away);
     let cumulative = users.within.iter().scan(0, |all: &mut u64, n| {
         *all += n;
         Some(*all as f64)
@@ -365,6 +370,12 @@ fn place(line: Line<'_>, arms: &mut [Arm], result: &RunResult, first: bool) -> R
         Line::Service(it) => (it.t, it.arm.as_ref(), it.seed),
         Line::Users(it) => (it.t, it.arm.as_ref(), it.seed),
     };
+    if first && t > 1 && arms.iter().all(|arm| arm.services.is_empty()) {
+        let length = words::duration(f64::from(t));
+        return Err(format!(
+            "this run was sampled every {length} (`sampling`): a recording needs every second"
+        ));
+    }
     if result.seeds.first() != Some(&seed) {
         return Err(format!("seed {seed} is not the first of result.json"));
     }
@@ -372,7 +383,7 @@ fn place(line: Line<'_>, arms: &mut [Arm], result: &RunResult, first: bool) -> R
         return Err(format!("there is no arm `{name}` in result.json"));
     };
     match &line {
-        Line::Users(it) => Ok((t, Row::Users { arm, due: it.arrivals, settled: it.settled })),
+        Line::Users(it) => Ok((t, Row::Users { arm, due: it.arrivals, away: it.away, settled: it.settled })),
         Line::Service(it) => {
             let services = &mut arms[arm].services;
             let known = services.iter().position(|service| service.name == it.service);
