@@ -118,30 +118,35 @@ pub(super) fn board() -> Board {
         .repeated("$service: ${stock:text}", "stock", vec![levels(), flows(), stays()])
 }
 
+/// All but those of a team: its runs are of weeks, sampled, and have no recording. The report draws them.
+fn drawn() -> impl Iterator<Item = StockName> {
+    StockName::ALL.iter().copied().filter(|stock| (*stock as usize) < StockName::FeatureBacklog as usize)
+}
+
 /// Which stocks are shown.
 fn choice() -> Value {
-    let all: Vec<(&str, &str)> = StockName::ALL.iter().map(|it| (about(*it).0, it.name())).collect();
+    let all: Vec<(&str, &str)> = drawn().map(|it| (about(it).0, it.name())).collect();
     let about = "The stocks that are shown, of the chosen service. What each is stands under \"The stocks\".";
     board::several("stock", "Stocks", about, &all, &FIRST.map(StockName::name))
 }
 
 /// What every stock is, as a table.
 fn glossary() -> String {
-    let line = |stock: &StockName| {
-        let (name, known) = about(*stock);
+    let line = |stock: StockName| {
+        let (name, known) = about(stock);
         format!("| {name} | {} | {known} |\n", stock.help())
     };
-    let lines: String = StockName::ALL.iter().map(line).collect();
+    let lines: String = drawn().map(line).collect();
     format!("| stock | what is in it | what to know |\n|---|---|---|\n{lines}")
 }
 
 /// Where most has accumulated, over all services.
 fn fullest(arms: Arms, whose: &str) -> Panel {
-    let named = |stock: &StockName| {
-        let mean = level(*stock).of(arms).mean(&["arm", "service"]);
-        format!(r#"label_replace({mean}, "stock", "{}", "", "")"#, about(*stock).0)
+    let named = |stock: StockName| {
+        let mean = level(stock).of(arms).mean(&["arm", "service"]);
+        format!(r#"label_replace({mean}, "stock", "{}", "", "")"#, about(stock).0)
     };
-    // Replicas, entries of a cache, memory and what a team keeps are no load.
+    // Replicas, entries of a cache and memory are no load.
     let no_load = [
         StockName::Ready,
         StockName::Starting,
@@ -149,10 +154,7 @@ fn fullest(arms: Arms, whose: &str) -> Panel {
         StockName::Memory,
         StockName::Garbage,
     ];
-    let is_load = |stock: &&StockName| {
-        !no_load.contains(stock) && (**stock as usize) < StockName::FeatureBacklog as usize
-    };
-    let held = StockName::ALL.iter().filter(is_load);
+    let held = drawn().filter(|stock| !no_load.contains(stock));
     let union = held.map(named).collect::<Vec<_>>().join(" or ");
     let words = format!(
         "The stocks of the {whose} that hold most, of all services, as means over what is on the screen. One that is in \
