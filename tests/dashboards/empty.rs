@@ -93,6 +93,17 @@ pub const LIVE: &[MayBeEmpty] = &[
         &["Memory", "Garbage", "Standing still to collect", "Collections", "Killed: out of memory"],
         MEMORY,
     ),
+    mechanism(
+        &[
+            "Waiting for a lock",
+            "Slow queries",
+            "No lock in time",
+            "Deadlocks",
+            "Refused: too many connections",
+            "Conflicts",
+        ],
+        DATABASE,
+    ),
     mechanism(&["Hedges sent", "Hedges that won", "Hedges denied"], "no hedges"),
     mechanism(
         &["Replicas starting", "Scaled up", "Scaled down", "Turned round", "Processors used"],
@@ -106,7 +117,8 @@ pub const LIVE: &[MayBeEmpty] = &[
     stock(&["Replicas starting"], PROCESSES),
     stock(&["Cache entries", "Cache fills"], CACHE),
     stock(&["Accept queue"], LISTENS),
-    stock(&["Memory, KiB", "Garbage, KiB"], MEMORY),
+    stock(&["Memory in KiB", "Garbage in KiB"], MEMORY),
+    stock(&["Waiting for a lock"], DATABASE),
     MayBeEmpty {
         file: "incident.json",
         panels: &["Score card"],
@@ -152,6 +164,8 @@ const CACHE: &str = "no cache";
 
 /// Why no connection waits.
 const LISTENS: &str = "no service says how it listens";
+/// Why nobody locks anything.
+const DATABASE: &str = "no locks, and nothing of a database besides";
 /// Why no memory is counted.
 const MEMORY: &str = "no limit of memory";
 

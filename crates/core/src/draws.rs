@@ -50,6 +50,8 @@ pub enum Stream {
     Demand = 19,
     /// What a team does: whether a change is bad, who hears a page.
     Team = 18,
+    /// Which rows an arrival asks for, and whether it locks any.
+    Row = 20,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits in which every input bit reaches every output bit.

@@ -87,6 +87,11 @@ catalogue! {
         Collections = "gc_collections": "Garbage collections, each with a pause of its replica.";
         CollectingNanos = "gc_ns": "Time in which replicas stood still for a garbage collection, summed over all replicas, nanoseconds.";
         OomKills = "oom_kills": "Replicas that were killed because they were out of memory.";
+        SlowQueries = "slow_queries": "Work that took longer than the service's slow-query log asks for, from its beginning by a worker to its end.";
+        LockTimeouts = "lock_timeouts": "Work that failed because it had waited too long for a lock.";
+        Deadlocks = "deadlocks": "Work that failed because it waited for itself, through the locks of others.";
+        ConnectionsRefused = "connections_refused": "Attempts refused because all connections of a replica were in use; they are among those rejected.";
+        Conflicts = "conflicts": "Work that failed because its row had been written since it was read.";
     }
 }
 
@@ -111,6 +116,7 @@ catalogue! {
         AcceptQueue = "accept_queue": "Connections that the kernel has completed and the service has not accepted yet.";
         Memory = "memory_kib": "Memory that its replicas hold, in KiB.";
         Garbage = "garbage_kib": "The part of it that nobody uses any more, and that a collection will free, in KiB.";
+        LockWaiting = "lock_waiting": "Work waiting for a row that other work has locked.";
         FeatureBacklog = "feature_backlog": "Ideas for features that nobody has developed yet.";
         Undeployed = "undeployed": "Changes that are developed and do not reach users yet.";
         TechnicalDebt = "technical_debt": "Shortcuts taken and not paid back.";

@@ -10,6 +10,8 @@
 //! * [`replica`]: door, queue, workers, handler
 //! * [`cache`]: answers kept in front of the services that are called
 //! * [`memory`]: what calls hold, a collector that stops the world, and the end of a process without memory
+//! * [`locks`]: rows that calls lock, deadlocks, and rows that nobody locks
+//! * [`slow_log`], [`max_connections`]: what a database has besides
 //! * [`processor`]: work in progress, slowed by contention
 //! * [`service_time`]: how much work a call is
 //! * [`disturbance`]: what triggers do to a service
@@ -19,6 +21,8 @@ pub mod assembly;
 pub mod cache;
 pub mod disturbance;
 pub mod listen;
+pub mod locks;
+pub mod max_connections;
 pub mod memory;
 pub mod process;
 pub mod processor;
@@ -26,6 +30,7 @@ pub mod replica;
 pub mod service;
 pub mod service_time;
 pub mod settings;
+pub mod slow_log;
 pub mod wire;
 
 pub use assembly::Stack;

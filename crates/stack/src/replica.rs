@@ -30,10 +30,14 @@ use crate::cache::fills::{Leading, Turn};
 use crate::cache::{Cache, CacheState, Look};
 use crate::disturbance::Disturbance;
 use crate::listen::Listen;
+use crate::locks::optimistic::{Read, Versions};
+use crate::locks::{LockState, Locks, Transaction};
+use crate::max_connections;
 use crate::memory::MemoryState;
 use crate::processor::Processor;
 use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
+use crate::slow_log::Timed;
 use crate::wire::memory::Connections;
 
 /// What the replicas of one service share.
@@ -75,6 +79,10 @@ pub struct Replica {
     /// Of callers in memory; over TCP they are the kernel's.
     connections: Arc<Connections>,
     memory: Arc<MemoryState>,
+    locks: LockState,
+    versions: Versions,
+    /// Of callers, whatever they came by, where there is a limit of them.
+    connected: max_connections::Connections,
     lives: Lives,
     quota: Quota,
     rate: Limiter,
@@ -104,6 +112,9 @@ impl Replica {
             cache,
             connections,
             memory,
+            locks: LockState::default(),
+            versions: Versions::default(),
+            connected: max_connections::Connections::default(),
             lives: Lives::default(),
             quota: Quota::default(),
             rate: Limiter::default(),
@@ -137,6 +148,8 @@ impl Replica {
         self.cache.changed(settings.cache.as_ref());
         self.connections.changed(settings.listen);
         self.memory.changed(settings.memory.as_ref());
+        self.locks.changed(settings.locks.as_ref());
+        self.versions.changed(settings.optimistic.as_ref());
         for edge in &self.edges {
             edge.changed(&settings.with);
         }
@@ -254,6 +267,14 @@ impl Replica {
             {
                 return self.reject(&settings, &call);
             }
+            let mut connected = None;
+            if let Some(most) = settings.max_connections {
+                connected = self.connected.connect(most);
+                if connected.is_none() {
+                    shared.meter.count(Flow::ConnectionsRefused);
+                    return self.reject(&settings, &call);
+                }
+            }
             let mut place = None;
             if settings.door_concurrency_limit.as_ref().is_some_and(|limit| limit.enabled) {
                 let Some(entered) = self.concurrency.enter(call.path) else {
@@ -272,6 +293,7 @@ impl Replica {
                 if let Some(place) = place {
                     Place::ended(*place, &outcome);
                 }
+                drop(connected);
                 exchange.answer(outcome)
             };
             if ends_with_caller {
@@ -415,20 +437,27 @@ impl Replica {
         if let Some(memory) = &settings.memory {
             Box::pin(self.memory.begin(memory)).await;
         }
+        let _timed = settings.slow_log.map(|slow| Timed::begin(meter, slow));
         let busy = Busy { meter, caller: call.caller.as_deref(), since: now() };
         world.record(EventKind::Started, *number, call.arrival, call.path.id());
         if world.draws.chance(disturbance.hang, Stream::TriggerHang, *subject, call.path) {
             meter.count(Flow::Disturbed);
             std::future::pending::<()>().await;
         }
-        if let Some(takes) = self.work_of(settings, call) {
+        let read = settings.optimistic.is_some().then(|| self.versions.read(world, *subject, call));
+        let demand = self.work_of(settings, call).map(|takes| takes.draw(&world.draws, *subject, call.path));
+        let mut locked = Ok(None);
+        if let Some(locks) = &settings.locks {
+            // In a box, as the way to the door: hardly any service has locks.
+            locked = Box::pin(self.work_in_locks(locks, demand, call)).await.map(Some);
+        } else if let Some(demand) = demand {
             let _in_service = meter.stock(StockName::InService).inside();
-            let demand = takes.draw(&world.draws, *subject, call.path);
             self.processor.work(demand, call.path.id()).await;
         }
-        let outcome = match &settings.cache {
+        let outcome = match (&locked, &settings.cache) {
+            (Err(refused), _) => Err(*refused),
             // In a box, as the way to the door: hardly any service has one.
-            Some(cache) if cache.enabled => Box::pin(self.ask_cache(cache, settings, call)).await,
+            (_, Some(cache)) if cache.enabled => Box::pin(self.ask_cache(cache, settings, call)).await,
             _ => self.call_others(settings, call).await,
         };
         if settings.memory.is_some() {
@@ -436,7 +465,31 @@ impl Replica {
             Box::pin(self.memory.goes_on()).await;
         }
         drop(busy);
-        self.conclude(settings, call, outcome)
+        self.conclude(settings, call, read, outcome)
+    }
+
+    /// Locks the call's rows, and does an even part of its work after each. What is returned holds them.
+    async fn work_in_locks(
+        &self,
+        locks: &Locks,
+        demand: Option<f64>,
+        call: &Call,
+    ) -> Result<Transaction<'_>, CallError> {
+        let Shared { meter, world, subject, .. } = &*self.shared;
+        let rows = self.locks.rows_of(locks, world, *subject, call);
+        let transaction = self.locks.begin();
+        let parts = rows.len().max(1);
+        for part in 0..parts {
+            if let Some(row) = rows.get(part) {
+                let locked = transaction.lock(*row, locks, meter, call.path.id()).await;
+                locked.map_err(|_| CallError::Failed)?;
+            }
+            if let Some(demand) = demand {
+                let _in_service = meter.stock(StockName::InService).inside();
+                self.processor.work(demand / parts as f64, call.path.id()).await;
+            }
+        }
+        Ok(transaction)
     }
 
     /// How much work the call is.
@@ -537,10 +590,23 @@ impl Replica {
         });
     }
 
-    fn conclude(&self, settings: &ServiceSettings, call: &Call, outcome: Outcome) -> Outcome {
+    fn conclude(
+        &self,
+        settings: &ServiceSettings,
+        call: &Call,
+        read: Option<Read>,
+        outcome: Outcome,
+    ) -> Outcome {
         let Shared { meter, world, subject, .. } = &*self.shared;
         let fails = world.draws.chance(settings.failure.0, Stream::Failure, *subject, call.path);
-        let outcome = if fails { outcome.and(Err(CallError::Failed)) } else { outcome };
+        let mut outcome = if fails { outcome.and(Err(CallError::Failed)) } else { outcome };
+        // What has failed writes nothing.
+        if let Some(read) = read.filter(|_| outcome.is_ok())
+            && !self.versions.commit(read)
+        {
+            meter.count(Flow::Conflicts);
+            outcome = Err(CallError::Failed);
+        }
         match outcome {
             Ok(_) => {
                 meter.count(Flow::Completed);

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::listen::Listen;
+use crate::locks::{Locks, Optimistic};
 use crate::memory::Memory;
 use crate::processor::Contention;
 use crate::service::Balance;
@@ -98,6 +99,22 @@ pub struct ServiceSettings {
     /// Memory of each replica: what calls take of it, and that it is killed at the limit. Not counted if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// Work that takes as long as this is counted as slow, from when a worker begins it until it ends, however it does,
+    /// such as 500ms. Not counted if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_log: Option<Dur>,
+    /// Rows that calls lock while they are worked on. There are no locks if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Locks>,
+    /// Connections that may be in use at one replica, from 1 to 1000000, one by each call inside; one more is refused.
+    /// Any number if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: Option<usize>,
+    /// Rows that calls read when their work begins and write when it ends; one that was written in between makes the
+    /// call fail. Nothing is written if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimistic: Option<Optimistic>,
     /// The services it calls for every call, one after the other: a name or a list of names. None if absent.
     #[serde(default, skip_serializing_if = "Calls::is_none")]
     pub calls: Calls,
@@ -136,6 +153,10 @@ impl Default for ServiceSettings {
             retry_quota: None,
             cache: None,
             memory: None,
+            slow_log: None,
+            locks: None,
+            max_connections: None,
+            optimistic: None,
             calls: Calls::default(),
             standby: Calls::default(),
             route: Routes::new(),
@@ -173,6 +194,10 @@ impl std::fmt::Debug for ServiceSettings {
             retry_quota,
             cache,
             memory,
+            slow_log,
+            locks,
+            max_connections,
+            optimistic,
             calls,
             standby,
             route,
@@ -213,6 +238,18 @@ impl std::fmt::Debug for ServiceSettings {
         }
         if memory.is_some() {
             all.field("memory", memory);
+        }
+        if slow_log.is_some() {
+            all.field("slow_log", slow_log);
+        }
+        if locks.is_some() {
+            all.field("locks", locks);
+        }
+        if max_connections.is_some() {
+            all.field("max_connections", max_connections);
+        }
+        if optimistic.is_some() {
+            all.field("optimistic", optimistic);
         }
         if !standby.is_none() {
             all.field("standby", standby);
@@ -317,7 +354,7 @@ impl Calls {
 
 impl ServiceSettings {
     /// The names of its own fields, as opposed to its policies'.
-    pub const FIELDS: [&'static str; 24] = [
+    pub const FIELDS: [&'static str; 28] = [
         "replicas",
         "balance",
         "start_up",
@@ -338,6 +375,10 @@ impl ServiceSettings {
         "retry_quota",
         "cache",
         "memory",
+        "slow_log",
+        "locks",
+        "max_connections",
+        "optimistic",
         "calls",
         "standby",
         "route",
@@ -439,6 +480,15 @@ impl ServiceSettings {
         }
         if let Some(memory) = &self.memory {
             wrong.extend(under("memory", memory.check()));
+        }
+        if let Some(locks) = &self.locks {
+            wrong.extend(under("locks", locks.check()));
+        }
+        if self.max_connections == Some(0) {
+            wrong.push(Wrong::at("max_connections", "nobody could connect: 1 to 1000000"));
+        }
+        if let Some(optimistic) = &self.optimistic {
+            wrong.extend(under("optimistic", optimistic.check()));
         }
         wrong.extend(under("with", self.with.check()));
         wrong

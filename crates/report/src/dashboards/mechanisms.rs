@@ -17,7 +17,7 @@ users are hurt prevents, one that acts afterwards can only end. And for what it 
 
 /// See the module.
 pub(super) fn board() -> Board {
-    let about = "Breakers, retry budgets, pools, caches, accept queues, memory, limits, hedges, replicas: when each acts, and what it refuses.";
+    let about = "Breakers, retry budgets, pools, caches, locks, accept queues, memory, limits, hedges, replicas: when each acts, and what it refuses.";
     Board::new("mechanisms", "Pumphandle 3: mechanisms", about)
         .with(vec![
             Panel::text("How to read this", "What you see here, and what to look for.", HEAD).size(24, 5),
@@ -28,6 +28,7 @@ pub(super) fn board() -> Board {
         .section("Cache", cache())
         .section("Connections: the kernel's accept queue", connections())
         .section("Memory", memory())
+        .section("Rows, locks and connections of a database", database())
         .section("Replicas and their autoscaler", scaling())
         .folded("Queues, limits and bulkheads", None, room())
         .folded("Time limits, and callers that left", None, patience())
@@ -308,6 +309,38 @@ fn memory() -> Vec<Panel> {
             "Killed: out of memory",
             Flow::OomKills,
             "Each loses everything inside, and leaves its load to the others until it has started.",
+        ),
+    ]
+}
+
+fn database() -> Vec<Panel> {
+    vec![
+        held(
+            "Waiting for a lock",
+            StockName::LockWaiting,
+            "They have a worker, and a connection of their caller, and do nothing. Look for it rising while what is in \
+             service falls.",
+        ),
+        per_second(
+            "Slow queries",
+            Flow::SlowQueries,
+            "Look for whether they come before anything else, or when it is over: slow work is counted when it ends.",
+        ),
+        per_second("No lock in time", Flow::LockTimeouts, "Each gives its rows and its worker back."),
+        per_second(
+            "Deadlocks",
+            Flow::Deadlocks,
+            "One of a circle is failed so that the others go on, after all have waited for the detector.",
+        ),
+        per_second(
+            "Refused: too many connections",
+            Flow::ConnectionsRefused,
+            "Those of all callers count together.",
+        ),
+        per_second(
+            "Conflicts",
+            Flow::Conflicts,
+            "Work done for nothing because somebody else had written the row. Retries come to the same rows.",
         ),
     ]
 }

@@ -88,12 +88,16 @@ const fn about(stock: StockName) -> (&'static str, &'static str) {
             "Connections that their clients believe in and nobody has accepted; full, it drops without a word.",
         ),
         S::Memory => (
-            "Memory, KiB",
+            "Memory in KiB",
             "A queue without a limit is memory; at the limit the process is killed with all that is inside.",
         ),
         S::Garbage => {
-            ("Garbage, KiB", "Freed by the next collection; what is left then makes its pause long.")
+            ("Garbage in KiB", "Freed by the next collection; what is left then makes its pause long.")
         }
+        S::LockWaiting => (
+            "Waiting for a lock",
+            "Each has a worker and a connection, and does nothing: the resource looks idle.",
+        ),
     }
 }
 
@@ -293,4 +297,16 @@ fn connections() -> Vec<Panel> {
     .size(8, 7)
     .when_empty("no work in service here");
     vec![active, queued, times, locks, ended]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_has_a_comma_which_parts_the_choices_of_a_variable() {
+        let with: Vec<&str> =
+            drawn().map(|stock| about(stock).0).filter(|name| name.contains([',', ':'])).collect();
+        assert_eq!(with, [""; 0]);
+    }
 }
