@@ -27,7 +27,7 @@ enum Is {
 }
 
 /// A file, the service to look at, and what the trigger does to what comes there and to what goes.
-const CAUSES: [(&str, &str, Is, Is); 6] = [
+const CAUSES: [(&str, &str, Is, Is); 7] = [
     // More come, and more go until the workers are all busy: outflow changes too.
     ("traffic-spike", "api", Is::Up, Is::Up),
     // Seen from the api nobody comes, and then all at once; the stock is in front of it.
@@ -35,6 +35,7 @@ const CAUSES: [(&str, &str, Is, Is); 6] = [
     ("fewer-workers", "api", Is::Same, Is::Down),
     ("slower-dependency", "api", Is::Same, Is::Down),
     ("noisy-neighbour", "api", Is::Same, Is::Down),
+    ("lock-contention", "api", Is::Same, Is::Down),
     ("both-at-once", "api", Is::Up, Is::Down),
 ];
 
