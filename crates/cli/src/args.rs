@@ -68,8 +68,9 @@ pub(crate) enum Command {
     Dashboards(DashboardsArguments),
     /// Print an event log of a run.
     Events(EventsArguments),
-    /// Every lever of every incident by Meadows' level: what was claimed, and what was measured.
-    Ladder(LadderArguments),
+    /// Every lever of every incident by Meadows' level: what was claimed, and what was measured. Levers that the seeds
+    /// leave undecided are measured with 20.
+    Ladder(ManyArguments),
     /// Hold the rig itself to known laws of queues, retries and bookkeeping.
     Laws(LawsArguments),
     /// Look at this machine: what can be measured on it.
@@ -303,13 +304,11 @@ pub(crate) enum Compare {
     Presets(PresetsArguments),
 }
 
+/// Whole incidents in virtual time, and how what was measured is shown.
 #[derive(Debug, Args)]
-pub(crate) struct PresetsArguments {
+pub(crate) struct ManyArguments {
     /// Names of `pumphandle list`, or paths. Default: all that are built in.
     pub(crate) scenarios: Vec<String>,
-    /// Only these; may be repeated. Default: all.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) preset: Vec<String>,
     /// The first seed.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
@@ -319,12 +318,21 @@ pub(crate) struct PresetsArguments {
     /// As one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
-    /// As the page docs/presets.md, with every value and its source.
+    /// As the page of docs that is made by this command.
     #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
     /// Runs at a time. Default: one per processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PresetsArguments {
+    #[command(flatten)]
+    pub(crate) many: ManyArguments,
+    /// Only these; may be repeated. Default: all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -460,27 +468,6 @@ pub(crate) struct ListArguments {
     /// As one JSON document.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LadderArguments {
-    /// Names of `pumphandle list`, or paths. Default: all that are built in.
-    pub(crate) scenarios: Vec<String>,
-    /// The first seed.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub(crate) seed: u64,
-    /// How many seeds, counted up from the first. Levers that they leave undecided are measured with 20.
-    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u64).range(6..=100_000))]
-    pub(crate) seeds: u64,
-    /// As one JSON document.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// As the page docs/ladder.md.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) markdown: bool,
-    /// Runs at a time. Default: one per processor.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) jobs: Option<u16>,
 }
 
 #[derive(Debug, Args)]

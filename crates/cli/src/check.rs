@@ -22,10 +22,7 @@ use crate::screen::NotKept;
 use crate::{End, folder, scenarios, screen};
 
 pub(crate) fn check(arguments: &CheckArguments) -> anyhow::Result<End> {
-    let asked: Vec<String> = match arguments.scenarios.as_slice() {
-        [] => scenarios::names().into_iter().map(str::to_owned).collect(),
-        some => some.to_vec(),
-    };
+    let asked = scenarios::asked(&arguments.scenarios);
     // All are read before any is run: bad input never starts a run.
     let mut all: Vec<Checked> = asked.iter().map(|name| scenarios::load(name)).collect::<Result<_, _>>()?;
     if let Some(text) = &arguments.filter {

@@ -16,22 +16,19 @@ pub(crate) fn presets(arguments: &PresetsArguments) -> anyhow::Result<End> {
         [] => scenarios::all_presets()?,
         some => some.iter().map(|name| scenarios::preset(name)).collect::<Result<_, _>>()?,
     };
-    let names: Vec<String> = match arguments.scenarios.as_slice() {
-        [] => scenarios::names().into_iter().map(str::to_owned).collect(),
-        some => some.to_vec(),
-    };
+    let names = scenarios::asked(&arguments.many.scenarios);
     // All that can be wrong is told before anything is run.
     let incidents: Vec<Incident> =
         names.iter().map(|name| Incident::new(scenarios::load(name)?, &known)).collect::<Result<_, _>>()?;
     let compared = measure(arguments, incidents);
-    if arguments.json {
+    if arguments.many.json {
         let document = json!({
             "schema": 1,
             "presets": known.iter().map(|it| &it.preset).collect::<Vec<_>>(),
             "scenarios": compared.iter().map(as_json).collect::<Vec<_>>(),
         });
         screen::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
-    } else if arguments.markdown {
+    } else if arguments.many.markdown {
         screen::print(&pumphandle_report::presets::markdown(&known, &compared))?;
     } else {
         screen::print(&pumphandle_report::presets::text(&known, &compared))?;
@@ -63,12 +60,12 @@ impl Incident {
 }
 
 fn measure(arguments: &PresetsArguments, incidents: Vec<Incident>) -> Vec<Compared> {
-    let runs: usize = incidents.iter().map(|it| it.arms.len()).sum::<usize>() * arguments.seeds as usize;
-    let mut bench = Bench::new(arguments.jobs, runs, "presets");
+    let runs: usize = incidents.iter().map(|it| it.arms.len()).sum::<usize>() * arguments.many.seeds as usize;
+    let mut bench = Bench::new(arguments.many.jobs, runs, "presets");
     let mut one = |Incident { checked, place, arms }: Incident| {
         let title = checked.scenario.title.clone();
-        let measured =
-            place.map(|place| (place, bench.measure(&checked, arms, arguments.seed, arguments.seeds)));
+        let measured = place
+            .map(|place| (place, bench.measure(&checked, arms, arguments.many.seed, arguments.many.seeds)));
         Compared { scenario: checked.scenario.scenario, title, measured }
     };
     let compared = incidents.into_iter().map(&mut one).collect();

@@ -7,18 +7,15 @@ use pumphandle_experiment::scenario::read::Checked;
 use pumphandle_report::ladder::Climbed;
 use serde_json::json;
 
-use crate::args::LadderArguments;
+use crate::args::ManyArguments;
 use crate::bench::{self, Bench};
 use crate::{End, scenarios, screen};
 
 /// Seeds of a lever that fewer leave undecided: what the definition of the verdicts speaks of.
 const MORE: u64 = 20;
 
-pub(crate) fn ladder(arguments: &LadderArguments) -> anyhow::Result<End> {
-    let names: Vec<String> = match arguments.scenarios.as_slice() {
-        [] => scenarios::names().into_iter().map(str::to_owned).collect(),
-        some => some.to_vec(),
-    };
+pub(crate) fn ladder(arguments: &ManyArguments) -> anyhow::Result<End> {
+    let names = scenarios::asked(&arguments.scenarios);
     // All that can be wrong is told before anything is run.
     let incidents: Vec<(Checked, Vec<ArmPlan>)> =
         names.iter().map(|name| incident(name)).collect::<Result<_, _>>()?;
@@ -56,7 +53,7 @@ fn incident(name: &str) -> anyhow::Result<(Checked, Vec<ArmPlan>)> {
 }
 
 fn climb(
-    arguments: &LadderArguments,
+    arguments: &ManyArguments,
     incidents: Vec<(Checked, Vec<ArmPlan>)>,
 ) -> (Vec<Climbed>, Vec<RunResult>) {
     let runs: usize = incidents.iter().map(|(_, arms)| arms.len()).sum::<usize>() * arguments.seeds as usize;
@@ -88,7 +85,7 @@ fn climb(
 
 /// Measures what is undecided with more seeds.
 fn decide(
-    arguments: &LadderArguments,
+    arguments: &ManyArguments,
     bench: &mut Bench,
     checked: &Checked,
     arms: &[ArmPlan],

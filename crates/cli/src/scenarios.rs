@@ -96,6 +96,11 @@ pub(crate) fn preset(name: &str) -> anyhow::Result<presets::Read> {
     Ok(presets::read(file, text, screen::error_style())?)
 }
 
+/// Those that were asked for; without any, all that are built in.
+pub(crate) fn asked(names: &[String]) -> Vec<String> {
+    if names.is_empty() { self::names().into_iter().map(str::to_owned).collect() } else { names.to_vec() }
+}
+
 /// All built-in presets.
 pub(crate) fn all_presets() -> anyhow::Result<Vec<presets::Read>> {
     PRESETS.iter().map(|(file, _)| preset(preset_name(file))).collect()

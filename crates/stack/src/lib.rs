@@ -31,6 +31,8 @@ pub mod service;
 pub mod service_time;
 pub mod settings;
 pub mod slow_log;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub use assembly::Stack;

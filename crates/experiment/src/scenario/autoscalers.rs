@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::paths::{Sentence, below, unknown};
-use super::schema::{formats, schema};
-use crate::document::{Document, Part, Path, Problem, Problems};
+use super::schema::part;
+use crate::document::{Part, Path, Problem, Problems};
 
 /// Controllers by name.
 pub type Autoscalers = IndexMap<String, Autoscaler>;
@@ -358,14 +358,7 @@ pub fn set_all_of(
 
 /// A controller from its tree, or all that is wrong with it.
 fn read(tree: Value, services: &StackSettings) -> Result<Autoscaler, Vec<(String, Sentence)>> {
-    let document = Document::from_value(tree);
-    let shape = schema().pointer("/$defs/Autoscaler").expect("scenarios have autoscalers");
-    let found = document.check_at(&Path::root(), shape, schema(), &formats());
-    if !found.is_empty() {
-        return Err(found.into_iter().map(|it| (it.path.to_string(), (it.message, it.help))).collect());
-    }
-    let autoscaler: Autoscaler = serde_json::from_value(document.value().clone())
-        .map_err(|error| vec![(String::new(), (error.to_string(), None))])?;
+    let autoscaler: Autoscaler = part(tree, "Autoscaler")?;
     let wrong = autoscaler.check(services);
     if wrong.is_empty() { Ok(autoscaler) } else { Err(wrong) }
 }

@@ -7,9 +7,11 @@ use pumphandle_core::units::FORMATS;
 use pumphandle_policy::check_patience;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::document::Formats;
+use super::paths::Sentence;
+use crate::document::{Document, Formats, Path};
 use crate::scenario::Scenario;
 
 /// The JSON Schema of scenario files.
@@ -24,6 +26,18 @@ pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
     let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
     schema.to_value()
+}
+
+/// A part of a scenario file from its tree, or all that is wrong with its shape. `name` is that of its type.
+pub(super) fn part<T: DeserializeOwned>(tree: Value, name: &str) -> Result<T, Vec<(String, Sentence)>> {
+    let document = Document::from_value(tree);
+    let shape = schema()["$defs"].get(name).expect("scenarios have this part");
+    let found = document.check_at(&Path::root(), shape, schema(), &formats());
+    if !found.is_empty() {
+        return Err(found.into_iter().map(|it| (it.path.to_string(), (it.message, it.help))).collect());
+    }
+    let value = document.value().clone();
+    serde_json::from_value(value).map_err(|error| vec![(String::new(), (error.to_string(), None))])
 }
 
 /// Optional fields are left out, never written as null.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::paths::{Sentence, below, unknown};
-use super::schema::{formats, schema};
-use crate::document::{Document, Part, Path, Problem, Problems};
+use super::schema::part;
+use crate::document::{Part, Path, Problem, Problems};
 
 /// The first word of the path of a team's setting.
 pub const PREFIX: &str = "team";
@@ -333,14 +333,7 @@ fn put(tree: &mut Value, path: &str, value: &Value) -> Result<(), Sentence> {
 
 /// A team from its tree, or all that is wrong with it.
 fn read(tree: Value, services: &StackSettings) -> Result<Team, Vec<(String, Sentence)>> {
-    let document = Document::from_value(tree);
-    let shape = schema().pointer("/$defs/Team").expect("scenarios have teams");
-    let found = document.check_at(&Path::root(), shape, schema(), &formats());
-    if !found.is_empty() {
-        return Err(found.into_iter().map(|it| (it.path.to_string(), (it.message, it.help))).collect());
-    }
-    let team: Team = serde_json::from_value(document.value().clone())
-        .map_err(|error| vec![(String::new(), (error.to_string(), None))])?;
+    let team: Team = part(tree, "Team")?;
     let wrong = team.check(services);
     if wrong.is_empty() { Ok(team) } else { Err(wrong) }
 }

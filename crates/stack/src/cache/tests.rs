@@ -6,25 +6,16 @@ use indexmap::IndexMap;
 use proptest::prelude::*;
 use pumphandle_core::draws::Draws;
 use pumphandle_core::meter::{Snapshot, StockName};
-use pumphandle_core::time::{self, Order, simulate, sleep, spawn, timeout};
-use pumphandle_core::{Call, CallError, Class, Dur, Share};
+use pumphandle_core::time::{self, Order, simulate, spawn, timeout};
+use pumphandle_core::{Call, CallError, Class, Share};
 
 use super::fills::Turn;
 use super::settings::{EarlyRefresh, Keys, ServeStale};
 use super::*;
 use crate::service_time::ServiceTime;
 use crate::settings::{Calls, ServiceSettings};
+use crate::testing::{MS, ms, pass};
 use crate::{Disturbance, Stack, StackSettings};
-
-const MS: Duration = Duration::from_millis(1);
-
-fn ms(n: u32) -> Dur {
-    Dur(MS * n)
-}
-
-async fn pass(n: u32) {
-    sleep(MS * n, Order::sample(0)).await;
-}
 
 /// Of so many keys, all as popular.
 fn cache(keys: u32, ttl_ms: u32) -> Cache {

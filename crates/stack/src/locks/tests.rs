@@ -6,19 +6,14 @@ use indexmap::IndexMap;
 use proptest::prelude::*;
 use pumphandle_core::draws::{Draws, exponential};
 use pumphandle_core::meter::Snapshot;
-use pumphandle_core::time::{Time, now, simulate, sleep, spawn};
-use pumphandle_core::{CallError, Dur, Outcome, Share};
+use pumphandle_core::time::{now, simulate, sleep, spawn};
+use pumphandle_core::{CallError, Share};
 
 use super::*;
 use crate::service_time::ServiceTime;
 use crate::settings::ServiceSettings;
+use crate::testing::{Answer, MS, ended, ms, pass, read, send};
 use crate::{Stack, StackSettings};
-
-const MS: Duration = Duration::from_millis(1);
-
-fn ms(n: u32) -> Dur {
-    Dur(MS * n)
-}
 
 fn constant(n: u32) -> Option<ServiceTime> {
     Some(ServiceTime::Constant(ms(n)))
@@ -42,31 +37,6 @@ fn stack(db: ServiceSettings) -> Arc<Stack> {
     assert_eq!(db.check(), []);
     let all: StackSettings = IndexMap::from([("db".to_owned(), db)]);
     Arc::new(Stack::start(World::new(7, true), &all))
-}
-
-fn read(stack: &Stack) -> Snapshot {
-    stack.read()[0].0
-}
-
-async fn pass(n: u32) {
-    sleep(MS * n, Order::sample(0)).await;
-}
-
-type Answer = Arc<Mutex<Option<(Outcome, Time)>>>;
-
-fn send(stack: &Arc<Stack>, arrival: u64) -> Answer {
-    let (entry, answer) = (stack.entry(), Answer::default());
-    let into = Arc::clone(&answer);
-    spawn("a user", async move {
-        let outcome = entry.call(Call::arriving(arrival)).await;
-        *into.lock().unwrap() = Some((outcome, now()));
-    });
-    answer
-}
-
-fn ended(answer: &Answer) -> Option<(Result<(), CallError>, u64)> {
-    let ended = *answer.lock().unwrap();
-    ended.map(|(outcome, at)| (outcome.map(drop), at.nanos() / 1_000_000))
 }
 
 /// `n` users by a Poisson process of this rate, and what was counted when all are answered.

@@ -3,20 +3,14 @@
 
 use indexmap::IndexMap;
 use proptest::prelude::*;
-use pumphandle_core::meter::Snapshot;
-use pumphandle_core::time::{simulate, sleep, spawn};
-use pumphandle_core::{Call, CallError, Dur, Outcome, Share, World};
+use pumphandle_core::time::simulate;
+use pumphandle_core::{CallError, Dur, Share, World};
 
 use super::*;
 use crate::service_time::ServiceTime;
 use crate::settings::{Cpu, ServiceSettings};
+use crate::testing::{Answer, ended, ms, pass, read, send};
 use crate::{Stack, StackSettings};
-
-const MS: Duration = Duration::from_millis(1);
-
-fn ms(n: u32) -> Dur {
-    Dur(MS * n)
-}
 
 fn kib(n: u64) -> Bytes {
     Bytes(n << 10)
@@ -40,33 +34,8 @@ fn stack(memory: Memory, other: ServiceSettings) -> Arc<Stack> {
     Arc::new(Stack::start(World::new(7, true), &all))
 }
 
-fn read(stack: &Stack) -> Snapshot {
-    stack.read()[0].0
-}
-
 fn used(stack: &Stack) -> u64 {
     read(stack).stock(StockName::Memory).level
-}
-
-async fn pass(n: u32) {
-    sleep(MS * n, Order::sample(0)).await;
-}
-
-type Answer = Arc<Mutex<Option<(Outcome, Time)>>>;
-
-fn send(stack: &Arc<Stack>, arrival: u64) -> Answer {
-    let (entry, answer) = (stack.entry(), Answer::default());
-    let into = Arc::clone(&answer);
-    spawn("a user", async move {
-        let outcome = entry.call(Call::arriving(arrival)).await;
-        *into.lock().unwrap() = Some((outcome, now()));
-    });
-    answer
-}
-
-fn ended(answer: &Answer) -> Option<(Result<(), CallError>, u64)> {
-    let ended = *answer.lock().unwrap();
-    ended.map(|(outcome, at)| (outcome.map(drop), at.nanos() / 1_000_000))
 }
 
 #[test]
